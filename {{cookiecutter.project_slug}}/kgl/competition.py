@@ -1,0 +1,173 @@
+"""The facts of the competition: competition.toml, read, checked and written back."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from kgl.config import build, from_text, unknown_key
+from kgl.errors import usage
+from kgl.paths import Workspace, write_text
+
+TASKS = ("binary", "multiclass", "multilabel", "ordinal", "regression")
+CLASSIFICATION = ("binary", "multiclass", "multilabel")
+KAGGLE_INPUTS = (Path("/kaggle/input/competitions"), Path("/kaggle/input"))
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the contest's files lie; names are relative to `root`, and `root` to the workspace."""
+
+    root: str = "data/raw"
+    train: str = ""
+    test: str = ""
+    sample_submission: str = ""
+
+
+@dataclass(frozen=True)
+class FoldSettings:
+    """How the training rows are split; `group` is a column or `features:function`, `time` a column."""
+
+    scheme: Literal["", "kfold", "stratified", "group", "stratified_group", "time"] = ""
+    n_splits: int = 5
+    seed: int = 0
+    group: str = ""
+    time: str = ""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What `kgl baseline` trains, in this order, and the minutes it may take (0: no limit)."""
+
+    experiments: tuple[str, ...] = ()
+    minutes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Images:
+    """Where the pictures lie and where their labels are."""
+
+    train_dir: str = ""
+    test_dir: str = ""
+    layout: Literal["", "csv", "folder", "filename"] = ""
+    column: str = ""
+    pattern: str = ""
+
+
+@dataclass(frozen=True)
+class Competition:
+    """The facts. A fact that is not known yet is empty."""
+
+    slug: str = ""
+    title: str = ""
+    kind: Literal["", "tabular", "image"] = ""
+    task: Literal["", "binary", "multiclass", "multilabel", "ordinal", "regression"] = ""
+    metric: str = ""
+    id: tuple[str, ...] = ()
+    target: tuple[str, ...] = ()
+    files: Files = field(default_factory=Files)
+    folds: FoldSettings = field(default_factory=FoldSettings)
+    baseline: Baseline = field(default_factory=Baseline)
+    images: Images = field(default_factory=Images)
+
+    def require(self, *keys: str) -> None:
+        """Refuse to go on while one of these facts (`task`, `files.train`) is unknown.
+
+        Raises:
+            KglError: a fact is empty (status 2).
+        """
+        missing = [key for key in keys if not get_fact(self, key)]
+        if missing:
+            raise usage(f"competition.toml: {', '.join(missing)} not known yet; run kgl init, or write it there.")
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the target is one or several labels."""
+        return self.task in CLASSIFICATION
+
+
+def get_fact(competition: Competition, key: str) -> Any:
+    """The value of a dotted key such as `folds.n_splits`."""
+    value: Any = competition
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def load_competition(workspace: Workspace) -> Competition:
+    """Read competition.toml.
+
+    Raises:
+        KglError: not TOML, an unknown key or a wrong value (status 2), with the nearest right one.
+    """
+    return parse_competition(workspace.competition_toml.read_bytes())
+
+
+def parse_competition(content: bytes) -> Competition:
+    """The facts in the content of a competition.toml, checked; raises as `load_competition` does."""
+    try:
+        values = tomllib.loads(content.decode("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise usage(f"competition.toml is not valid TOML: {error}.") from None
+    competition = build(Competition, values, "competition.toml")
+    if competition.folds.n_splits < 2:
+        raise usage(f"competition.toml: folds: n_splits: expected 2 or more, got {competition.folds.n_splits}.")
+    if competition.metric:
+        from kgl.metrics import check_name
+
+        check_name(competition.metric, "competition.toml: metric")
+    return competition
+
+
+def data_root(workspace: Workspace, competition: Competition) -> Path:
+    """The folder of the contest's files; on Kaggle itself the attached one, wherever it is mounted."""
+    root = workspace.root / competition.files.root
+    if (root / competition.files.train).is_file() or not competition.slug:
+        return root
+    mounted = (base / competition.slug for base in KAGGLE_INPUTS)
+    return next((folder for folder in mounted if folder.is_dir()), root)
+
+
+def parse_facts(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """`("metric=auc", "folds.n_splits=10")` as checked values by dotted key.
+
+    Raises:
+        KglError: not key=value, an unknown key or a wrong value (status 2).
+    """
+    return dict(_parse_fact(pair) for pair in pairs)
+
+
+def _parse_fact(pair: str) -> tuple[str, Any]:
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise usage(f"'{pair}' is not key=value, such as metric=auc or folds.n_splits=10.")
+    cls: Any = Competition
+    for part in key.split("."):
+        if not is_dataclass(cls) or part not in (names := [f.name for f in fields(cls)]):
+            raise unknown_key(key, names if is_dataclass(cls) else [], "competition.toml")
+        cls = get_type_hints(cls)[part]
+    if is_dataclass(cls):
+        raise usage(f"competition.toml: '{key}' is a table; set one of its keys, such as {key}.{fields(cls)[0].name}=...")
+    return key, from_text(cls, text, f"competition.toml: {key}")
+
+
+def save_facts(workspace: Workspace, facts: Mapping[str, Any]) -> Competition:
+    """Write facts (by dotted key) into competition.toml, keeping its comments and order, and read it back.
+
+    Raises:
+        KglError: the file that would result is refused; then nothing is written.
+    """
+    import tomlkit
+
+    document = tomlkit.parse(workspace.competition_toml.read_text(encoding="utf-8-sig"))
+    for key, value in facts.items():
+        table: Any = document
+        *parents, name = key.split(".")
+        for parent in parents:
+            table = table.setdefault(parent, tomlkit.table())
+        table[name] = list(value) if isinstance(value, tuple) else value
+    text = tomlkit.dumps(document)
+    competition = parse_competition(text.encode())
+    write_text(workspace.competition_toml, text)
+    return competition

@@ -1,0 +1,121 @@
+"""Dataclasses filled from files and command lines: keys and types are checked, and a refusal says what was meant."""
+
+import ast
+import dataclasses
+import difflib
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from kgl.errors import KglError, usage
+
+T = TypeVar("T")
+NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the allowed word most like `word`, or nothing."""
+    originals = {a.lower(): a for a in allowed}
+    found = difflib.get_close_matches(word.lower(), originals, n=1, cutoff=0.5)
+    return f" Did you mean '{originals[found[0]]}'?" if found else ""
+
+
+def unknown_key(key: str, allowed: Iterable[str], where: str) -> KglError:
+    """The refusal of a misspelled key."""
+    allowed = list(allowed)
+    return usage(f"{where}: unknown key '{key}'.{nearest(key, allowed)} Allowed: {', '.join(sorted(allowed))}.")
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """An instance of the dataclass `cls` from plain values; nested dataclasses from nested mappings.
+
+    Raises:
+        KglError: a key that `cls` lacks or a value of the wrong type (status 2), naming `where` and the key.
+    """
+    hints = get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    filled = {}
+    for key, value in values.items():
+        if key not in names:
+            raise unknown_key(key, names, where)
+        filled[key] = check_value(hints[key], value, f"{where}: {key}")
+    return cls(**filled)
+
+
+def check_value(hint: Any, value: Any, where: str) -> Any:
+    """`value` as the annotation `hint` wants it (a list becomes a tuple, 1 becomes 1.0), or a refusal."""
+    if hint is Any or isinstance(hint, TypeVar):
+        return value
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if isinstance(value, Mapping):
+            return build(hint, value, where)
+        raise usage(f"{where}: expected a table of keys, got {value!r}.")
+    origin = get_origin(hint)
+    if origin is Literal:
+        return _check_choice(get_args(hint), value, where)
+    if origin in (Union, types.UnionType):
+        return _check_union(hint, value, where)
+    if origin is tuple:
+        if isinstance(value, (list, tuple)):
+            return tuple(check_value(get_args(hint)[0], item, where) for item in value)
+        raise usage(f"{where}: expected {describe(hint)}, got {value!r}.")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    wanted = origin or hint
+    if isinstance(wanted, type) and (not isinstance(value, wanted) or (wanted in (int, float) and value is True)):
+        raise usage(f"{where}: expected {describe(hint)}, got {value!r}.")
+    return value
+
+
+def _check_choice(choices: tuple[str, ...], value: Any, where: str) -> Any:
+    if value in choices:
+        return value
+    listed = ", ".join(str(c) for c in choices if c)
+    raise usage(f"{where}: got {value!r}, allowed: {listed}.{nearest(str(value), [c for c in choices if c])}")
+
+
+def _check_union(hint: Any, value: Any, where: str) -> Any:
+    for option in get_args(hint):
+        if option is type(None):
+            if value is None:
+                return None
+            continue
+        try:
+            return check_value(option, value, where)
+        except KglError:
+            continue
+    raise usage(f"{where}: expected {describe(hint)}, got {value!r}.")
+
+
+def describe(hint: Any) -> str:
+    """What an annotation asks for, in words."""
+    if hint is type(None):
+        return "none"
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(describe(option) for option in get_args(hint))
+    if get_origin(hint) is tuple:
+        return f"a list, each {describe(get_args(hint)[0])}"
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    return NAMES.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def from_text(hint: Any, text: str, where: str) -> Any:
+    """A value typed on the command line (`0.05`, `0,1,2`, `true`, `none`) as the annotation wants it."""
+    if hint is str or get_origin(hint) is Literal:
+        return check_value(hint, text, where)
+    if get_origin(hint) is tuple:
+        parts = [part.strip() for part in text.strip("[]()").split(",") if part.strip()]
+        return tuple(from_text(get_args(hint)[0], part, where) for part in parts)
+    return check_value(hint, literal(text), where)
+
+
+def literal(text: str) -> Any:
+    """A Python value written as text; `true`, `false` and `none` in any case; anything else stays text."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,117 @@
+"""What is predicted: the labels, their order, and the columns that predictions have everywhere."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kgl.competition import Competition
+from kgl.errors import KglError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The target columns and, for one label a row, the labels in the order that all predictions keep.
+
+    `y` is: codes 0..k-1 of shape (n,) for binary and multiclass; 0/1 of shape (n, labels) for multilabel;
+    floats (n,) for ordinal and one regression target, (n, targets) for several.
+    Predictions are (n, columns): a probability a class (both for binary) or label, else values on the original scale.
+    """
+
+    task: str
+    names: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The prediction columns of oof.parquet and test.parquet."""
+        if self.task in ("binary", "multiclass"):
+            return tuple(f"p_{label}" for label in self.labels)
+        if self.task == "multilabel":
+            return tuple(f"p_{name}" for name in self.names)
+        return self.names
+
+    @property
+    def one_label(self) -> bool:
+        """Whether each row has exactly one label (binary, multiclass)."""
+        return self.task in ("binary", "multiclass")
+
+    def encode(self, rows: pd.DataFrame) -> Array:
+        """`y` of the rows; labels that this target does not know are refused."""
+        if self.one_label:
+            codes = pd.Index(self.labels).get_indexer(pd.Index(as_labels(rows[self.names[0]])))
+            if (codes < 0).any():
+                raise KglError(f"target '{self.names[0]}' has labels beyond {', '.join(self.labels[:10])}.")
+            return np.asarray(codes, dtype=np.int64)
+        values = np.column_stack([_numbers(rows[name]) for name in self.names])
+        if self.task == "multilabel":
+            if not np.isin(values, (0, 1)).all():
+                raise KglError(f"task is multilabel, but {', '.join(self.names[:5])} hold other values than 0 and 1.")
+            return values.astype(np.int64)
+        return values[:, 0] if len(self.names) == 1 else values
+
+
+def find_target(train: pd.DataFrame, competition: Competition) -> Target:
+    """The target as the training rows show it.
+
+    Raises:
+        KglError: a target column is missing, empty in some row, infinite, or has a single label.
+    """
+    for name in competition.target:
+        _check_column(train, name)
+    if competition.task not in ("binary", "multiclass"):
+        return Target(competition.task, competition.target)
+    if len(competition.target) != 1:
+        raise KglError(f"task {competition.task} takes one target column, got {list(competition.target)}.")
+    name = competition.target[0]
+    labels = in_label_order(as_labels(train[name]).unique())
+    if len(labels) < 2 or (competition.task == "binary" and len(labels) != 2):
+        raise KglError(
+            f"target '{name}' has {len(labels)} labels in train ({', '.join(labels[:5])}), "
+            f"but task {competition.task} needs {'two' if competition.task == 'binary' else 'two or more'}; "
+            "correct task or target in competition.toml."
+        )
+    return Target(competition.task, competition.target, labels)
+
+
+def _check_column(train: pd.DataFrame, name: str) -> None:
+    from kgl.config import nearest
+
+    if name not in train.columns:
+        raise KglError(f"train has no target column '{name}'.{nearest(name, map(str, train.columns))}")
+    empty = int(train[name].isna().sum())
+    if empty:
+        raise KglError(f"target '{name}' is missing in {empty} of {len(train)} training rows; drop them in contest.py.")
+    if pd.api.types.is_float_dtype(train[name]) and np.isinf(train[name]).any():
+        raise KglError(f"target '{name}' is infinite in {int(np.isinf(train[name]).sum())} training rows; mend contest.py.")
+
+
+def as_labels(values: pd.Series) -> pd.Series:
+    """Labels as text: 1, 1.0 and '1' are '1'; True is 'True'; other text stays as it is."""
+    if pd.api.types.is_bool_dtype(values):
+        return values.map({True: "True", False: "False"}).astype(str)
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        return values.astype("Int64").astype(str)
+    return values.astype(str)
+
+
+def in_label_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels by number if all are numbers ('2' before '10'), else by text."""
+    labels = list(labels)
+    try:
+        return tuple(sorted(labels, key=float))
+    except ValueError:
+        return tuple(sorted(labels))
+
+
+def _numbers(values: pd.Series) -> Array:
+    try:
+        return pd.to_numeric(values).to_numpy(dtype=float)
+    except (ValueError, TypeError):
+        sample = values[pd.to_numeric(values, errors="coerce").isna()].iloc[0]
+        raise KglError(f"target '{values.name}' should be numbers, got {sample!r}; correct task or target.") from None
