@@ -1,0 +1,1 @@
+"""A practice Kaggle on this machine: the real client talks to it, no account is needed, nothing leaves the machine."""
