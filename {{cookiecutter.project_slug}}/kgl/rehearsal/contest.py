@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 Cells = tuple[str, ...]
-Scorer = Callable[[Sequence[str], Sequence[Cells]], float]
 
 
 class Answer(NamedTuple):
@@ -24,47 +23,31 @@ class BadSubmission(Exception):
 
 
 def accuracy(labels: Sequence[str], predictions: Sequence[Cells]) -> float:
-    """Part of the rows whose predicted text equals the label's text ("0.0" is not "0", as at Kaggle)."""
+    """Part of the rows whose predicted text is the label's ("0.0" is not "0", as at Kaggle)."""
     return sum(label == cells[0] for label, cells in zip(labels, predictions, strict=True)) / len(labels)
 
 
 @dataclass
 class PracticeContest:
-    """All that the practice Kaggle knows about its contest; plain state that a test may change while it runs.
-
-    Args:
-        files: name (with folders, `/` between them) -> content, or the path of a file that holds it.
-        solution: id -> label and public/private flag.
-        columns: the header of a submission: the id, then the predictions.
-        metric: the metric's name as Kaggle words it.
-        scorer: labels and predicted cells of the same rows -> score; a ValueError makes the submission an ERROR.
-        deadline: naive UTC, as Kaggle's; private scores are shown after it.
-        teams: other teams' (public, private) scores for the leaderboard.
-        pages: Evaluation and the other pages, name -> text.
-        pending_polls, pending_seconds: a submission is scored when it was asked for so often and is so old.
-        entered: the rules are accepted.
-        zip_from: bytes; text files from this size on are sent as `<name>.zip`.
-        changed: naive UTC; when the files were last changed.
-    """
+    """What the practice Kaggle knows about its contest: plain state, which a test may change while it runs."""
 
     slug: str
     title: str
-    files: dict[str, bytes | Path]
-    solution: Mapping[str, Answer]
-    columns: Cells
-    metric: str = "Categorization Accuracy"
-    scorer: Scorer = accuracy
+    files: dict[str, bytes | Path]  # by name (folders with "/"): content, or the file that holds it
+    solution: Mapping[str, Answer]  # by id
+    columns: Cells  # the header of a submission: the id, then the predictions
+    metric: str = "Categorization Accuracy"  # as Kaggle words it
+    scorer: Callable[[Sequence[str], Sequence[Cells]], float] = accuracy  # labels, predicted cells; ValueError: ERROR
     greater_is_better: bool = True
     daily_limit: int = 10
-    deadline: datetime = datetime(2100, 1, 1)
-    teams: dict[str, tuple[float, float]] = field(default_factory=dict)
+    deadline: datetime = datetime(2100, 1, 1)  # UTC without a zone, as Kaggle's; private scores are shown after it
+    teams: dict[str, tuple[float, float]] = field(default_factory=dict)  # other teams' public and private scores
     pages: dict[str, str] = field(default_factory=dict)
-    category: str = "Getting Started"
-    pending_polls: int = 1
-    pending_seconds: float = 0.0
-    entered: bool = True
-    zip_from: int = 1_000_000
-    changed: datetime = datetime(2026, 1, 1)
+    pending_polls: int = 1  # a submission is scored when it was listed so often ...
+    pending_seconds: float = 0.0  # ... and is so old
+    entered: bool = True  # the rules are accepted
+    zip_from: int = 1_000_000  # bytes; text files from this size on are sent as "<name>.zip"
+    changed: datetime = datetime(2026, 1, 1)  # UTC; when the files were last changed
 
     def score(self, content: bytes) -> tuple[float, float]:
         """Public and private score of a submission file.
@@ -72,46 +55,36 @@ class PracticeContest:
         Raises:
             BadSubmission: the file cannot be scored.
         """
-        rows = self._read(content)
-        return self._part(rows, public=True), self._part(rows, public=False)
-
-    def _part(self, rows: Mapping[str, Cells], *, public: bool) -> float:
-        ids = [key for key, answer in self.solution.items() if answer.public == public]
+        rows = self._rows(content)
         try:
-            return self.scorer([self.solution[key].label for key in ids], [rows[key] for key in ids])
+            return self._part(rows, public=True), self._part(rows, public=False)
         except ValueError as error:
             raise BadSubmission(f"Evaluation Exception: {error}") from None
 
-    def _read(self, content: bytes) -> dict[str, Cells]:
-        """The rows of a submission by id, after Kaggle's checks: columns, rows, ids, empty cells, in this order."""
+    def _part(self, rows: Mapping[str, Cells], *, public: bool) -> float:
+        ids = [key for key, answer in self.solution.items() if answer.public == public]
+        return self.scorer([self.solution[key].label for key in ids], [rows[key] for key in ids])
+
+    def _rows(self, content: bytes) -> dict[str, Cells]:
+        """Predicted cells by id, after Kaggle's checks: columns, number of rows, cells, ids."""
         try:
             lines = [line for line in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if line]
         except (UnicodeDecodeError, csv.Error):
-            raise BadSubmission("The submission file is not a readable CSV file") from None
-        header, *body = lines or [[]]
-        for column in self.columns:
-            if column not in header:
-                raise BadSubmission(f"ERROR: The required column '{column}' was not found in the submission")
-        if len(header) != len(self.columns):
-            raise BadSubmission(f"ERROR: Submission must have {len(self.columns)} columns, found {len(header)}")
+            raise BadSubmission("ERROR: The submission is not a readable CSV file") from None
+        header, body = (lines[0], lines[1:]) if lines else ([], [])
+        if sorted(header) != sorted(self.columns):
+            raise BadSubmission(f"ERROR: The columns must be {', '.join(self.columns)}; found {', '.join(header)}")
         if len(body) != len(self.solution):
             raise BadSubmission(f"Evaluation Exception: Submission must have {len(self.solution)} rows")
-        return self._by_id(header, body)
-
-    def _by_id(self, header: list[str], body: list[list[str]]) -> dict[str, Cells]:
         order = [header.index(column) for column in self.columns]
         rows: dict[str, Cells] = {}
         for number, line in enumerate(body, start=2):
-            if len(line) != len(header):
-                raise BadSubmission(f"ERROR: Line {number} has {len(line)} fields, expected {len(header)}")
+            if len(line) != len(header) or not all(line):
+                raise BadSubmission(f"ERROR: Line {number} has an empty or missing value, or one too many")
             key, *cells = (line[place] for place in order)
             if key in rows:
-                raise BadSubmission(f"ERROR: The value '{key}' in the key column '{self.columns[0]}' "
-                                    f"has already been defined (Line {number}, Column 1)")
-            if not all(cells):
-                raise BadSubmission(f"ERROR: Line {number} holds an empty value")
+                raise BadSubmission(f"ERROR: Line {number}: the key '{key}' has already been defined")
             rows[key] = tuple(cells)
         if missing := self.solution.keys() - rows.keys():
-            raise BadSubmission(f"ERROR: Unable to find {len(missing)} required key values "
-                                f"in the '{self.columns[0]}' column")
+            raise BadSubmission(f"ERROR: Unable to find {len(missing)} required keys in '{self.columns[0]}'")
         return rows

@@ -1,48 +1,30 @@
-"""The practice Kaggle: a small HTTP server on this machine that the real, unmodified client talks to.
+"""The practice Kaggle: a small server on this machine that the real, unmodified client talks to over HTTP.
 
 `KAGGLE_API_ENVIRONMENT=LOCALHOST` makes the client call http://localhost, and `HTTP_PROXY` leads those calls here,
-whatever the port. Addresses, JSON and the order of calls are those of kaggle 2.2 and kagglesdk 0.1.3x; where the real
-service could not be watched, docs/kaggle.md says what was assumed.
+whatever the port. Addresses, JSON and the order of calls are those of kaggle 2.2 and kagglesdk 0.1.3x.
 """
 
 import base64
-import csv
 import io
 import json
 import os
 import re
 import secrets
-import socketserver
 import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from hashlib import md5
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, BinaryIO, Self, cast
-from urllib.parse import quote, unquote, urlsplit
+from typing import Any, Self
+from urllib.parse import quote
 
 from kgl.rehearsal.contest import BadSubmission, PracticeContest
+from kgl.rehearsal.web import Content, Exchange, Json, Refused, Server, size_of
 
-PIECE = 1 << 16
-STORAGE = "http://storage.localhost"
-Json = dict[str, Any]
-Content = bytes | Path
-
-
-class Refused(Exception):
-    """An answer that is an error, in the JSON shape of Kaggle's."""
-
-    def __init__(self, code: int, message: str, status: str = "", *, reason: str = "") -> None:
-        super().__init__(message)
-        details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}] if reason else []
-        self.code = code
-        self.body: Json = {"error": {"code": code, "message": message, "status": status, "details": details}}
+STORAGE = "http://storage.localhost"  # another host than the API's, as at Kaggle: the client drops the token there
 
 
 @dataclass
@@ -59,196 +41,61 @@ class Submission:
     status: str = "PENDING"
     public: float | None = None
     private: float | None = None
-    error: str = ""
-
-
-@dataclass
-class Upload:
-    """A file on its way up: what has arrived so far."""
-
-    file_name: str
-    size: int
-    content: bytearray = field(default_factory=bytearray)
-
-
-def utc_now() -> datetime:
-    """Now in UTC without a zone, as Kaggle writes its times."""
-    return datetime.now(UTC).replace(tzinfo=None)
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds") + "Z"
-
-
-def _page(items: list[Json], request: Json, name: str) -> Json:
-    """One page of a list: the page token is the place where it starts."""
-    start, size = int(request.get("pageToken") or 0), min(int(request.get("pageSize") or 20), 200)
-    following = {"nextPageToken": str(start + size)} if start + size < len(items) else {}
-    return {name: items[start : start + size], **following}
-
-
-class Exchange(BaseHTTPRequestHandler):
-    """One connection with the client: reads requests and writes answers, what they say comes from PracticeKaggle."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    @property
-    def kaggle(self) -> "PracticeKaggle":
-        return cast("_Server", self.server).kaggle
-
-    @property
-    def route(self) -> str:
-        """The path that was asked for; through a proxy setting it comes with `http://host` in front."""
-        return urlsplit(self.path).path
-
-    @property
-    def endpoint(self) -> str:
-        """`ListSubmissions` and the like, or `storage` and `upload`."""
-        if self.route.startswith("/api/v1/"):
-            return self.route.rsplit("/", 1)[-1]
-        return "upload" if self.command == "PUT" else "storage"
-
-    def pieces(self) -> Iterator[bytes]:
-        """The request's body as it comes in, with a length or in chunks."""
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
-                yield self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return
-        left = int(self.headers.get("Content-Length") or 0)
-        while left and (piece := self.rfile.read1(min(left, PIECE))):
-            left -= len(piece)
-            yield piece
-
-    def send(self, code: int, body: bytes = b"", **headers: object) -> None:
-        """A whole answer. `Content_Type="..."` becomes the header Content-Type."""
-        self.head(code, len(body), **headers)
-        self.write(body)
-
-    def head(self, code: int, length: int, **headers: object) -> None:
-        """Status line and headers of an answer."""
-        self.send_response(code)
-        for name, value in {**headers, "Content_Length": length}.items():
-            self.send_header(name.replace("_", "-"), str(value))
-        self.end_headers()
-
-    def write(self, piece: bytes) -> None:
-        """Part of the answer's body."""
-        self.wfile.write(piece)
-
-    def send_json(self, code: int, body: Json, **headers: object) -> None:
-        self.send(code, json.dumps(body).encode(), Content_Type="application/json; charset=utf-8", **headers)
-
-    def answer(self) -> None:
-        try:
-            self.kaggle.serve(self)
-        except Refused as refused:
-            self.close_connection = True  # a body may be left unread
-            self.send_json(refused.code, refused.body)
-
-    do_GET = do_POST = do_PUT = do_HEAD = answer
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the command that uses the server has the terminal."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    kaggle: "PracticeKaggle"
-
-    def server_bind(self) -> None:
-        """Bind without the look-up of this machine's name that HTTPServer does, which takes seconds on some."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = "localhost", self.server_address[1]
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is no error."""
-        import sys
-
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
+    error: str | None = None
 
 
 class PracticeKaggle:
-    """The practice Kaggle with one contest and one user.
+    """The practice Kaggle with one contest and one user. A method `api_list_data_files` answers `ListDataFiles`:
+    a dict goes out as JSON, bytes as a file, a text is an address in the storage that the client is sent to.
 
     with PracticeKaggle(contest) as kaggle:
         subprocess.run([...], env=kaggle.environment(home))
-        kaggle.submissions[0].public
+        print(kaggle.submissions[0].public)
     """
+
+    exchange = Exchange
 
     def __init__(self, contest: PracticeContest) -> None:
         self.contest = contest
-        self.username, self.team = "rehearsal", "You (rehearsal)"
+        self.username, self.key, self.team = "rehearsal", secrets.token_hex(16), "You (rehearsal)"
         self.token = f"KGAT_{secrets.token_hex(16)}"
-        self.key = secrets.token_hex(16)
         self.submissions: list[Submission] = []
-        self.uploads: dict[str, Upload] = {}
+        self.uploads: dict[str, tuple[Json, bytearray]] = {}  # by token: StartSubmissionUpload, what has arrived
         self.lock = threading.RLock()
-        self.calls: dict[str, Callable[[Json], Json]] = {
-            "IntrospectToken": self.introspect,
-            "ListCompetitions": self.list_competitions,
-            "GetCompetition": lambda request: self.competition(),
-            "ListDataFiles": self.list_files,
-            "ListCompetitionPages": self.list_pages,
-            "GetLeaderboard": self.leaderboard,
-            "StartSubmissionUpload": self.start_upload,
-            "CreateSubmission": self.create_submission,
-            "ListSubmissions": self.list_submissions,
-            "GetSubmission": self.get_submission,
-            "GetSubmissionLimits": self.limits,
-        }
-
-    # Starting, stopping, and what a child process needs
 
     def start(self) -> Self:
         """Listen on a free port of this machine."""
-        self._packed = tempfile.TemporaryDirectory(prefix="kgl-rehearsal-", ignore_cleanup_errors=True)
-        self._server = _Server(("127.0.0.1", 0), Exchange)
-        self._server.kaggle = self
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self.packed = tempfile.TemporaryDirectory(prefix="kgl-rehearsal-", ignore_cleanup_errors=True)
+        self.server = Server(self.exchange, self.serve)
+        self.port: int = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._packed.cleanup()
+    def stop(self, *exception: object) -> None:
+        """Stop listening and delete what was packed."""
+        self.server.shutdown()
+        self.server.server_close()
+        self.packed.cleanup()
 
-    __enter__ = start
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
-
-    @property
-    def port(self) -> int:
-        return self._server.server_port
+    __enter__, __exit__ = start, stop
 
     def environment(self, home: Path) -> dict[str, str]:
-        """A whole environment for a child process: this one's, less its Kaggle settings, with `home` as home folder."""
-        kept = {key: value for key, value in os.environ.items() if not key.upper().startswith("KAGGLE_")}
-        proxy = f"http://127.0.0.1:{self.port}"
+        """All variables of a child process: this one's without its Kaggle settings, `home` as its home folder."""
         config = home / ".kaggle"
         config.mkdir(parents=True, exist_ok=True)
+        kept = {key: value for key, value in os.environ.items() if not key.upper().startswith("KAGGLE_")}
         return kept | {
             **dict.fromkeys(("HOME", "USERPROFILE"), str(home)),
-            **dict.fromkeys(("HTTP_PROXY", "http_proxy"), proxy),
+            **dict.fromkeys(("HTTP_PROXY", "http_proxy"), f"http://127.0.0.1:{self.port}"),
             **dict.fromkeys(("NO_PROXY", "no_proxy"), ""),
-            "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
-            "KAGGLE_API_TOKEN": self.token,
-            "KAGGLE_CONFIG_DIR": str(config),
+            **{"KAGGLE_API_ENVIRONMENT": "LOCALHOST", "KAGGLE_API_TOKEN": self.token, "KAGGLE_CONFIG_DIR": str(config)},
         }
 
     def close_contest(self) -> None:
         """The deadline passes: from now on private scores are shown."""
         self.contest.deadline = utc_now() - timedelta(seconds=1)
 
-    @property
-    def closed(self) -> bool:
-        return utc_now() >= self.contest.deadline
-
-    # Routing
+    # Requests
 
     def serve(self, exchange: Exchange) -> None:
         """Answer one request.
@@ -256,256 +103,207 @@ class PracticeKaggle:
         Raises:
             Refused: the answer is an error.
         """
-        endpoint = exchange.endpoint
-        if endpoint == "upload":
+        if exchange.endpoint == "upload":
             return self.receive(exchange)
-        if endpoint == "storage":
-            return self.send_content(exchange, self.stored(unquote(exchange.route)))
-        request = cast(Json, json.loads(b"".join(exchange.pieces()) or b"{}"))
-        self.check(exchange, endpoint, request)
-        if endpoint == "DownloadLeaderboard":
-            return self.send_content(exchange, self.leaderboard_file())
-        if endpoint in ("DownloadDataFile", "DownloadDataFiles"):
-            return exchange.send(302, Location=STORAGE + quote(self.address(request)) + "?signature=practice")
-        if endpoint not in self.calls:
-            raise Refused(404, f"The practice Kaggle has no {endpoint}", "NOT_FOUND")
-        with self.lock:
-            answer = self.calls[endpoint](request)
-        exchange.send_json(200, answer)
+        if exchange.endpoint == "storage":
+            return exchange.send_content(self.stored(exchange.route), self.contest.changed)
+        request: Json = json.loads(b"".join(exchange.pieces()) or b"{}")
+        self.check(exchange, request)
+        answer = self.call(exchange.endpoint, request)
+        if isinstance(answer, dict):
+            exchange.send(200, answer)
+        elif isinstance(answer, str):
+            exchange.send(302, Location=f"{STORAGE}{quote(answer)}?signature=practice")
+        else:
+            exchange.send_content(answer, self.contest.changed)
 
-    def check(self, exchange: Exchange, endpoint: str, request: Json) -> None:
+    def check(self, exchange: Exchange, request: Json) -> None:
         """Who asks, for which contest, and are its rules accepted?"""
         basic = base64.b64encode(f"{self.username}:{self.key}".encode()).decode()
         if exchange.headers.get("Authorization") not in (f"Bearer {self.token}", f"Basic {basic}"):
             raise Refused(401, "Request is missing valid authentication credentials", "UNAUTHENTICATED")
         if request.get("competitionName", self.contest.slug) != self.contest.slug:
             raise Refused(404, f"Competition not found: {request['competitionName']}", "NOT_FOUND")
-        if not self.contest.entered and endpoint in ("DownloadDataFile", "DownloadDataFiles"):
-            raise Refused(403, "You must accept this competition's rules before you'll be able to download files.",
-                          "PERMISSION_DENIED", reason="RulesAcceptanceRequired")
-        if not self.contest.entered and endpoint in ("StartSubmissionUpload", "CreateSubmission"):
-            raise Refused(403, "You cannot submit until you accept the competition rules",
-                          "PERMISSION_DENIED", reason="RulesAcceptanceRequired")
+        if not self.contest.entered and re.search("Download|Submission", exchange.endpoint):
+            sentence = "You must accept this competition's rules before you'll be able to continue."
+            raise Refused(403, sentence, "PERMISSION_DENIED", "RulesAcceptanceRequired")
+
+    def call(self, endpoint: str, request: Json) -> Json | str | bytes:
+        """The answer of an endpoint."""
+        method = getattr(self, "api" + re.sub("([A-Z])", r"_\1", endpoint).lower(), None)
+        if method is None:
+            raise Refused(404, f"The practice Kaggle has no {endpoint}", "NOT_FOUND")
+        with self.lock:
+            answer: Json | str | bytes = method(request)
+        return answer
 
     # The user and the contest
 
-    def introspect(self, request: Json) -> Json:
-        active = request.get("token") == self.token
-        return {"active": active, "username": self.username} if active else {"active": False}
+    def api_introspect_token(self, request: Json) -> Json:
+        return {"active": True, "username": self.username} if request.get("token") == self.token else {}
 
-    def competition(self) -> Json:
-        contest = self.contest
+    def api_get_competition(self, request: Json) -> Json:
+        contest, teams = self.contest, [row["teamName"] for row in self.standings()]
         address = f"https://www.kaggle.com/competitions/{contest.slug}"
-        ranks = [row["teamName"] for row in self.standings()]
-        return {
-            "id": 1, "ref": address, "url": address, "title": contest.title, "description": contest.title,
-            "category": contest.category, "reward": "Knowledge", "organizationName": "kgl rehearsal",
-            "deadline": _stamp(contest.deadline), "enabledDate": _stamp(contest.changed),
-            "teamCount": len(contest.teams) + 1, "userHasEntered": contest.entered,
-            "userRank": ranks.index(self.team) + 1 if self.team in ranks else None,
-            "maxDailySubmissions": contest.daily_limit, "maxTeamSize": 5, "evaluationMetric": contest.metric,
-        }  # fmt: skip
+        about: Json = {"id": 1, "ref": address, "url": address, "title": contest.title, "category": "Getting Started"}
+        about |= {"deadline": stamp(contest.deadline), "enabledDate": stamp(contest.changed), "teamCount": len(teams)}
+        about |= {"maxDailySubmissions": contest.daily_limit, "evaluationMetric": contest.metric, "maxTeamSize": 5}
+        about |= {"userHasEntered": contest.entered, "reward": "Knowledge"}
+        return about | ({"userRank": teams.index(self.team) + 1} if self.team in teams else {})
 
-    def list_competitions(self, request: Json) -> Json:
-        """The contest, if what is searched for is in its slug or title (Kaggle's search is fuzzy: others may come)."""
-        search = str(request.get("search") or "").lower()
+    def api_list_competitions(self, request: Json) -> Json:
+        search = request.get("search", "").lower()
         found = search in self.contest.slug or search in self.contest.title.lower()
-        return _page([self.competition()] if found else [], request, "competitions")
+        return page([self.api_get_competition({})] if found else [], request, "competitions")
 
-    def list_pages(self, request: Json) -> Json:
-        contest = self.contest
-        pages = {"description": contest.title, "Evaluation": f"Metric: {contest.metric}", **contest.pages}
+    def api_list_competition_pages(self, request: Json) -> Json:
+        pages = {"Description": self.contest.title, "Evaluation": self.contest.metric} | self.contest.pages
         wanted = request.get("pageName")
-        return {"pages": [{"name": name, "content": text, "mimeType": "text/markdown", "isPublished": True}
-                          for name, text in pages.items() if wanted in (None, name)]}  # fmt: skip
+        return {"pages": [{"name": name, "content": pages[name]} for name in pages if wanted in (None, name)]}
 
     # Files
 
-    def list_files(self, request: Json) -> Json:
-        date = _stamp(self.contest.changed)
-        files = [{"name": name, "totalBytes": _size(content), "creationDate": date}
-                 for name, content in self.contest.files.items()]  # fmt: skip
-        return _page(files, request, "files")
+    def api_list_data_files(self, request: Json) -> Json:
+        files, date = self.contest.files, stamp(self.contest.changed)
+        listed = [{"name": name, "totalBytes": size_of(files[name]), "creationDate": date} for name in files]
+        return page(listed, request, "files")
 
-    def address(self, request: Json) -> str:
-        """Where a file lies in the storage; its last part is the name that the client gives it."""
-        name = request.get("fileName")
-        if name is None:
-            return f"/bundle/{self.contest.slug}/archive.zip"
+    def api_download_data_files(self, request: Json) -> str:
+        return f"/bundle/{self.contest.slug}/archive.zip"
+
+    def api_download_data_file(self, request: Json) -> str:
+        """The last part of the address is the name that the client gives the file."""
+        name = request.get("fileName", "")
         if name not in self.contest.files:
             raise Refused(404, f"File not found: {name}", "NOT_FOUND")
-        text = name.endswith((".csv", ".tsv", ".json", ".txt"))
-        zipped = text and _size(self.contest.files[name]) >= self.contest.zip_from
-        return f"/data/{self.contest.slug}/{name}{'.zip' if zipped else ''}"
+        big = size_of(self.contest.files[name]) >= self.contest.zip_from
+        return f"/data/{name}" + (".zip" if big and name.endswith((".csv", ".tsv", ".json", ".txt")) else "")
 
     def stored(self, route: str) -> Content:
         """What lies at an address of the storage."""
-        folder, _, name = route.removeprefix("/").split("/", 2) if route.count("/") > 2 else ("", "", "")
-        files = self.contest.files
-        if folder == "bundle":
-            return self.packed("archive", files)
-        if folder == "data" and name in files:
+        files, name = self.contest.files, route.removeprefix("/data/")
+        if route.startswith("/bundle/"):
+            return self.pack("archive", files)
+        if name in files:
             return files[name]
-        if folder == "data" and name.removesuffix(".zip") in files:
-            plain = name.removesuffix(".zip")
-            return self.packed(plain, {plain.rsplit("/", 1)[-1]: files[plain]})
-        raise Refused(404, "The specified key does not exist.", "NOT_FOUND")
+        if (inside := name.removesuffix(".zip")) in files:
+            return self.pack(inside, {inside.rsplit("/", 1)[-1]: files[inside]})
+        raise Refused(404, "The specified key does not exist", "NOT_FOUND")
 
-    def packed(self, name: str, files: dict[str, Content]) -> Path:
-        """A zip of files, made once; the same files give the same bytes."""
-        path = Path(self._packed.name, md5(name.encode()).hexdigest() + ".zip")
+    def pack(self, name: str, files: dict[str, Content]) -> Path:
+        """A zip of files, made once."""
+        path = Path(self.packed.name, md5(name.encode()).hexdigest())
         with self.lock:
             if not path.exists():
                 with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
                     for inside, content in files.items():
-                        info = zipfile.ZipInfo(inside, date_time=(2026, 1, 1, 0, 0, 0))
-                        info.compress_type = zipfile.ZIP_DEFLATED
-                        with archive.open(info, "w", force_zip64=True) as out, _open(content) as source:
-                            while piece := source.read(PIECE):
-                                out.write(piece)
+                        if isinstance(content, bytes):
+                            archive.writestr(inside, content)
+                        else:
+                            archive.write(content, inside)
         return path
-
-    def send_content(self, exchange: Exchange, content: Content) -> None:
-        """A file, or the part of it that Range asks for, if it still is the file that If-Range names."""
-        size, tag = _size(content), _tag(content)
-        changed = format_datetime(self.contest.changed.replace(tzinfo=UTC), usegmt=True)
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", exchange.headers.get("Range", ""))
-        if exchange.headers.get("If-Range", tag) not in (tag, changed):
-            wanted = None
-        first = int(wanted[1]) if wanted else 0
-        last = min(int(wanted[2]) if wanted and wanted[2] else size - 1, size - 1)
-        if wanted and first >= size:
-            return exchange.send(416, Content_Range=f"bytes */{size}")
-        part = {"Content_Range": f"bytes {first}-{last}/{size}"} if wanted else {}
-        exchange.head(206 if wanted else 200, last - first + 1, Content_Type="application/octet-stream", ETag=tag,
-                      Accept_Ranges="bytes", Last_Modified=changed, **part)  # fmt: skip
-        with _open(content) as file:
-            file.seek(first)
-            left = last - first + 1 if exchange.command != "HEAD" else 0
-            while left and (piece := file.read(min(left, PIECE))):
-                exchange.write(piece)
-                left -= len(piece)
 
     # Submissions
 
-    def start_upload(self, request: Json) -> Json:
+    def api_start_submission_upload(self, request: Json) -> Json:
         token = secrets.token_hex(16)
-        self.uploads[token] = Upload(request.get("fileName", ""), int(request.get("contentLength", 0)))
-        return {"token": token, "createUrl": f"{STORAGE}/upload/{token}?upload_id=practice"}
+        self.uploads[token] = request, bytearray()
+        return {"token": token, "createUrl": f"{STORAGE}/upload/{token}?signature=practice"}
 
     def receive(self, exchange: Exchange) -> None:
         """The bytes of an upload. A broken one keeps what arrived; `Content-Range: bytes */N` asks how much that is."""
-        upload = self.uploads.get(exchange.route.rsplit("/", 1)[-1])
-        if upload is None:
+        token = exchange.route.rsplit("/", 1)[-1]
+        if token not in self.uploads:
             raise Refused(404, "Upload not found", "NOT_FOUND")
-        part = re.match(r"bytes (\*|(\d+)-)", exchange.headers.get("Content-Range", ""))
-        if not (part and part[1] == "*"):
-            del upload.content[int(part[2]) if part else 0 :]
+        request, content = self.uploads[token]
+        if start := re.match(r"bytes (\d+)-", exchange.headers.get("Content-Range", "bytes 0-")):
+            del content[int(start[1]) :]
         for piece in exchange.pieces():
-            upload.content += piece
-        if len(upload.content) >= upload.size:
-            return exchange.send_json(200, {})
-        received: dict[str, object] = {"Range": f"bytes=0-{len(upload.content) - 1}"} if upload.content else {}
-        exchange.send(308, b"", **received)
+            content += piece
+        if len(content) >= request.get("contentLength", 0):
+            return exchange.send(200, {})
+        received: Json = {"Range": f"bytes=0-{len(content) - 1}"} if content else {}
+        exchange.send(308, **received)
 
-    def create_submission(self, request: Json) -> Json:
-        upload = self.uploads.get(request.get("blobFileTokens", ""))
-        if upload is None or len(upload.content) != upload.size:
+    def api_create_submission(self, request: Json) -> Json:
+        upload, content = self.uploads.get(request.get("blobFileTokens", ""), ({}, b""))
+        if len(content) != upload.get("contentLength", 0) or not upload:
             raise Refused(400, "The uploaded file was not found", "INVALID_ARGUMENT")
-        if self.limits({})["numAllowedNow"] <= 0:
-            limit = self.contest.daily_limit
-            raise Refused(400, f"Submission not allowed: Your team has used its daily Submission allowance ({limit}) "
-                          "today, please try again tomorrow UTC.", "FAILED_PRECONDITION")  # fmt: skip
-        submission = Submission(
-            ref=40_000_000 + len(self.submissions) + 1,
-            file_name=upload.file_name,
-            description=request.get("submissionDescription", ""),
-            content=bytes(upload.content),
-            date=utc_now(),
-        )
-        self.submissions.append(submission)
-        return {"message": f"Successfully submitted to {self.contest.title}", "ref": submission.ref}
+        if not self.api_get_submission_limits({})["numAllowedNow"]:
+            sentence = f"Your team has used its daily Submission allowance ({self.contest.daily_limit}) today"
+            raise Refused(400, f"Submission not allowed: {sentence}, please try again tomorrow UTC.")
+        ref, description = 40_000_001 + len(self.submissions), request.get("submissionDescription", "")
+        self.submissions.append(Submission(ref, upload["fileName"], description, bytes(content), utc_now()))
+        return {"message": f"Successfully submitted to {self.contest.title}", "ref": ref}
 
-    def settle(self) -> None:
-        """Score what has been pending long enough."""
-        for one in self.submissions:
-            waited = time.monotonic() - one.born >= self.contest.pending_seconds
-            if one.status == "PENDING" and waited and one.polls >= self.contest.pending_polls:
-                try:
-                    one.public, one.private = self.contest.score(one.content)
-                    one.status = "COMPLETE"
-                except BadSubmission as error:
-                    one.status, one.error = "ERROR", str(error)
+    def settle(self, one: Submission) -> None:
+        """Score a submission that was pending long enough."""
+        age = time.monotonic() - one.born
+        if one.status != "PENDING" or one.polls < self.contest.pending_polls or age < self.contest.pending_seconds:
+            return
+        try:
+            one.public, one.private = self.contest.score(one.content)
+            one.status = "COMPLETE"
+        except BadSubmission as error:
+            one.status, one.error = "ERROR", str(error)
 
     def shown(self, one: Submission) -> Json:
         """A submission as its owner sees it: no private score before the deadline."""
-        scores = {"publicScore": one.public, "privateScore": one.private if self.closed else None}
-        return {
-            "ref": one.ref, "date": _stamp(one.date), "description": one.description, "fileName": one.file_name,
-            "totalBytes": len(one.content), "status": one.status, "errorDescription": one.error or None,
-            "submittedBy": self.username, "teamName": self.team,
-            **{name: "" if score is None else f"{score:.5f}" for name, score in scores.items()},
-        }  # fmt: skip
+        closed = utc_now() >= self.contest.deadline
+        scores = {"publicScore": one.public, "privateScore": one.private if closed else None}
+        about: Json = {"ref": one.ref, "date": stamp(one.date), "description": one.description, "status": one.status}
+        about |= {"fileName": one.file_name, "totalBytes": len(one.content), "errorDescription": one.error}
+        return about | {name: "" if score is None else f"{score:.5f}" for name, score in scores.items()}
 
-    def list_submissions(self, request: Json) -> Json:
-        self.settle()
+    def api_list_submissions(self, request: Json) -> Json:
         for one in self.submissions:
+            self.settle(one)
             one.polls += 1
-        return _page([self.shown(one) for one in reversed(self.submissions)], request, "submissions")
+        return page([self.shown(one) for one in reversed(self.submissions)], request, "submissions")
 
-    def get_submission(self, request: Json) -> Json:
-        for one in self.list_submissions({"pageSize": 200})["submissions"]:
-            if one["ref"] == request.get("ref"):
-                return cast(Json, one)
-        raise Refused(404, "Submission not found", "NOT_FOUND")
-
-    def limits(self, request: Json) -> Json:
-        """Allowance of the day (UTC): what is pending counts, what ended as an error does not."""
+    def api_get_submission_limits(self, request: Json) -> Json:
+        """The allowance of the day (UTC): what is pending counts, what ended as an error does not."""
         counted = [one for one in self.submissions if one.status != "ERROR"]
         today = sum(one.date.date() == utc_now().date() for one in counted)
-        allowed = max(0, self.contest.daily_limit - today)
-        return {"numToday": today, "numTotal": len(counted), "numAllowedNow": allowed, "limitedByTotal": False}
+        return {"numToday": today, "numTotal": len(counted), "numAllowedNow": max(0, self.contest.daily_limit - today)}
 
     # Leaderboard
 
     def standings(self) -> list[Json]:
         """Teams, best first: by public score, by private score once the contest is closed."""
-        teams = dict(self.contest.teams)
-        sign = -1 if self.contest.greater_is_better else 1
-        scored = [(one.public, one.private) for one in self.submissions if one.public is not None]
-        if scored:
-            teams[self.team] = cast(tuple[float, float], min(scored, key=lambda scores: sign * scores[0]))
-        place = 1 if self.closed else 0
-        ordered = sorted(teams.items(), key=lambda item: sign * item[1][place])
-        return [{"teamId": number, "teamName": name, "submissionDate": _stamp(self.contest.changed),
-                 "score": f"{scores[place]:.5f}"} for number, (name, scores) in enumerate(ordered, 1)]  # fmt: skip
+        place, sign = int(utc_now() >= self.contest.deadline), -1 if self.contest.greater_is_better else 1
+        mine = [(one.public, one.private or 0.0) for one in self.submissions if one.public is not None]
+        teams = self.contest.teams | ({self.team: min(mine, key=lambda pair: sign * pair[0])} if mine else {})
+        ordered = enumerate(sorted(teams.items(), key=lambda item: sign * item[1][place]), start=1)
+        return [{"teamId": n, "teamName": name, "score": f"{pair[place]:.5f}"} for n, (name, pair) in ordered]
 
-    def leaderboard(self, request: Json) -> Json:
-        return _page(self.standings(), request, "submissions")
+    def api_get_leaderboard(self, request: Json) -> Json:
+        return page(self.standings(), request, "submissions")
 
-    def leaderboard_file(self) -> bytes:
+    def api_download_leaderboard(self, request: Json) -> bytes:
         """The leaderboard as Kaggle sends it: a CSV in a zip."""
-        table = io.StringIO()
-        lines = csv.writer(table, lineterminator="\n")
-        lines.writerow(("Rank", "TeamId", "TeamName", "LastSubmissionDate", "Score", "SubmissionCount"))
-        for rank, row in enumerate(self.standings(), start=1):
-            lines.writerow((rank, row["teamId"], row["teamName"], row["submissionDate"], row["score"], 1))
+        lines = [
+            "Rank,TeamId,TeamName,Score",
+            *(f"{r['teamId']},{','.join(map(str, r.values()))}" for r in self.standings()),
+        ]
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr(f"{self.contest.slug}-publicleaderboard.csv", table.getvalue())
+            archive.writestr(f"{self.contest.slug}-publicleaderboard.csv", "\n".join(lines) + "\n")
         return packed.getvalue()
 
 
-def _size(content: Content) -> int:
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
+def utc_now() -> datetime:
+    """Now in UTC without a zone, as Kaggle writes its times."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _open(content: Content) -> BinaryIO:
-    return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+def stamp(moment: datetime) -> str:
+    """A time as Kaggle's JSON has it."""
+    return moment.isoformat(timespec="milliseconds") + "Z"
 
 
-def _tag(content: Content) -> str:
-    """What tells one state of a file from another."""
-    if isinstance(content, bytes):
-        return f'"{md5(content).hexdigest()}"'
-    return f'"{content.stat().st_size:x}-{content.stat().st_mtime_ns:x}"'
+def page(items: list[Any], request: Json, name: str) -> Json:
+    """One page of a list: 20 items by default, 200 at most; the page token is the place where it starts."""
+    start, size = int(request.get("pageToken") or 0), min(int(request.get("pageSize") or 20), 200)
+    following = {"nextPageToken": str(start + size)} if start + size < len(items) else {}
+    return {name: items[start : start + size]} | following
