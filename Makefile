@@ -1,0 +1,58 @@
+# For work on the template itself. What users run is `uv run kgl ...` in their workspace, which needs no make.
+# Needs Python 3.11 or newer, git and make. uv is installed into .tools/, everything else into .venv/.
+
+PYTHON ?= python3
+WORKSPACE := {{cookiecutter.project_slug}}
+UV := $(CURDIR)/.tools/bin/uv
+BIN := $(CURDIR)/.venv/bin
+IN_WORKSPACE := cd '$(WORKSPACE)' &&
+
+# The machine's own Python is used and left alone; no other is downloaded.
+export UV
+export UV_PYTHON ?= $(PYTHON)
+export UV_PYTHON_DOWNLOADS ?= never
+# Caches stay out of the template folder: cookiecutter would copy them into every workspace.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
+export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
+export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
+export PYTEST_ADDOPTS := -p no:cacheprovider
+
+.DEFAULT_GOAL := help
+.PHONY: help test lint fix size file-lists clean setup
+
+help:  ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+test: lint size  ## Check and test everything: the engine in place, then baked workspaces
+	$(IN_WORKSPACE) '$(BIN)/python' -m pytest
+	'$(BIN)/python' -m pytest
+
+lint: setup  ## Check style, format and types of the template and of the engine in place; writes nothing
+	'$(BIN)/ruff' check .
+	'$(BIN)/ruff' format --check .
+	'$(BIN)/mypy'
+	$(IN_WORKSPACE) '$(BIN)/mypy'
+
+fix: setup  ## Mend style and format
+	'$(BIN)/ruff' check --fix .
+	'$(BIN)/ruff' format .
+
+size: setup  ## Print the size of the engine beside its budget
+	@'$(BIN)/python' tests/size.py
+
+file-lists: setup  ## Write the lists of files that workspaces consist of (tests/files_*.txt)
+	'$(BIN)/python' -m tests.file_lists
+
+# demo: belongs here
+
+clean:  ## Delete the environment, the tools and all caches
+	rm -rf .venv .tools .cache uv.lock
+
+setup: $(UV)
+	@'$(UV)' sync --quiet
+
+$(UV):
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv

@@ -1,0 +1,79 @@
+"""Put the chosen starter in place, drop what it does not use, and say what to type next.
+
+cookiecutter runs this inside the new workspace. It touches no network and installs nothing.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+# What a starter does not use; a room that does not exist is no error.
+UNUSED = {
+    "titanic": ["kgl/image", "tests/image"],
+    "tabular": ["kgl/image", "tests/image"],
+}
+
+# What a starter asks for before its first score, beside the contest's files: titanic's facts are complete at birth.
+FIRST_COMMANDS = {
+    "titanic": ["uv run kgl baseline"],
+    "tabular": ["uv run kgl init", "uv run kgl baseline"],
+}
+
+
+def read_answers() -> dict[str, Any]:
+    """The answers as data: cookiecutter puts them here as JSON, in which no answer can end the text."""
+    answers: dict[str, Any] = json.loads(r"""{{ cookiecutter | tojson }}""")
+    return answers
+
+
+def move_into(source: Path, target: Path) -> None:
+    """Move all that lies in `source` into `target`, merging folders of one name.
+
+    Raises:
+        FileExistsError: both hold a file of the same name: a fault of the template, nothing is overwritten.
+    """
+    for path in sorted(source.iterdir()):
+        place = target / path.name
+        if path.is_dir() and place.is_dir():
+            move_into(path, place)
+        elif place.exists():
+            raise FileExistsError(f"the starter's {path} would overwrite {place}")
+        else:
+            path.rename(place)
+
+
+def put_starter_in_place(root: Path, starter: str) -> None:
+    """Move the chosen starter to the workspace's root and delete the others."""
+    move_into(root / "_starters" / starter, root)
+    shutil.rmtree(root / "_starters")
+
+
+def drop_unused(root: Path, starter: str) -> None:
+    """Delete the rooms of the engine that the starter does not use."""
+    for name in UNUSED[starter]:
+        room = root / name
+        if room.is_dir():
+            shutil.rmtree(room)
+
+
+def next_steps(root: Path, starter: str) -> str:
+    """What to type next, each command on a line of its own, indented by two blanks."""
+    start = ["", f"Workspace {root.name}/ is ready.", f"  cd {root.name}", "  uv sync"]
+    if (root / "kgl" / "rehearsal").is_dir():
+        return "\n".join([*start, "  uv run kgl rehearse      # the whole loop on a sample contest, no account needed"])
+    then = [f"  {command}" for command in FIRST_COMMANDS[starter]]
+    return "\n".join([*start, f"Put the contest's files into {root.name}/data/raw, then:", *then])
+
+
+def main() -> None:
+    """Finish the workspace in the current folder."""
+    root, starter = Path.cwd(), read_answers()["starter"]
+    put_starter_in_place(root, starter)
+    drop_unused(root, starter)
+    (root / "data" / "raw").mkdir(parents=True)
+    print(next_steps(root, starter))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The template's tests: bake workspaces, run what they hold."""

@@ -1,0 +1,76 @@
+"""Fixtures: the template as git has it, baked workspaces, installed workspaces, real contest files."""
+
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+from tests.baking import BakedProject, copy_template
+
+Bake = Callable[..., BakedProject]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean copy of the template."""
+    return copy_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="session")
+def cookiecutter_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cookiecutter configuration that reads and writes nothing in the home folder."""
+    folder = tmp_path_factory.mktemp("cookiecutter")
+    config = folder / "config.yaml"
+    config.write_text(f"replay_dir: '{folder / 'replay'}'\ncookiecutters_dir: '{folder / 'cookiecutters'}'\n", "utf-8")
+    return config
+
+
+@pytest.fixture(scope="session")
+def bake_into(template: Path, cookiecutter_config: Path) -> Bake:
+    """Bake into a given folder: `bake_into(folder, starter="tabular", overwrite_if_exists=True)`."""
+
+    def bake(folder: Path, *, overwrite_if_exists: bool = False, **answers: str) -> BakedProject:
+        path = cookiecutter(
+            str(template),
+            no_input=True,
+            extra_context=answers,
+            output_dir=str(folder),
+            config_file=str(cookiecutter_config),
+            overwrite_if_exists=overwrite_if_exists,
+        )
+        return BakedProject(Path(path))
+
+    return bake
+
+
+@pytest.fixture
+def bake(bake_into: Bake, tmp_path: Path) -> Bake:
+    """Bake a workspace that one test may do with what it likes: `bake(starter="titanic").install()`."""
+
+    def bake(**answers: str) -> BakedProject:
+        return bake_into(tmp_path, **answers)
+
+    return bake
+
+
+@pytest.fixture(scope="session")
+def installed(bake_into: Bake, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], BakedProject]:
+    """A baked and installed workspace of a starter, one for all tests: leave its files as they are."""
+
+    @cache
+    def install(starter: str) -> BakedProject:
+        return bake_into(tmp_path_factory.mktemp(starter), starter=starter).install()
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def contest_data() -> Path:
+    """The folder with real contest files, a folder for each contest's slug."""
+    folder = os.environ.get("CONTEST_DATA")
+    if not folder:
+        pytest.skip("needs real contest files: set CONTEST_DATA to a folder with a folder for each contest's slug")
+    return Path(folder)

@@ -1,0 +1,68 @@
+"""A fresh workspace passes its own checks, with no fix, after the commands that are printed."""
+
+import tomllib
+from collections.abc import Callable
+
+import pytest
+
+from tests.baking import ROOT, STARTERS, WORKSPACE, BakedProject
+
+Installed = Callable[[str], BakedProject]
+
+CHECKS = {
+    "lint": ("ruff", "check"),
+    "format": ("ruff", "format", "--check"),
+    "types": ("mypy",),
+    "tests": ("pytest",),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("starter", STARTERS)
+def test_a_fresh_workspace_passes_its_own_checks(installed: Installed, starter: str, check: str) -> None:
+    installed(starter).succeed("uv", "run", *CHECKS[check])
+
+
+@pytest.mark.parametrize("starter", STARTERS)
+def test_what_is_yours_is_checked_too(installed: Installed, starter: str) -> None:
+    """The plain commands look at features.py, contest.py and the experiments, not at the engine alone."""
+    project = installed(starter)
+    broken = project.path / "experiments" / "broken.py"
+    broken.write_text("import os\n\nrounds: int = 'many'\n", "utf-8")
+    try:
+        assert "broken.py" in project.run("uv", "run", "mypy").stdout
+        assert "broken.py" in project.run("uv", "run", "ruff", "check", "--output-format=concise").stdout
+    finally:
+        broken.unlink()
+
+
+@pytest.mark.parametrize("starter", STARTERS)
+def test_the_command_is_installed(installed: Installed, starter: str) -> None:
+    assert "baseline" in installed(starter).succeed("uv", "run", "kgl", "--help").stdout
+
+
+@pytest.mark.parametrize("starter", ["tabular", "titanic"])
+def test_table_starters_install_without_torch(installed: Installed, starter: str) -> None:
+    names = [line.split()[0] for line in installed(starter).succeed("uv", "pip", "list").stdout.splitlines() if line]
+    assert "lightgbm" in names
+    assert [name for name in names if name.startswith(("torch", "nvidia"))] == []
+
+
+@pytest.mark.parametrize("starter", STARTERS)
+def test_git_keeps_facts_and_split_but_no_data_and_no_models(installed: Installed, starter: str) -> None:
+    project = installed(starter)
+    kept = ["data/folds.parquet", "runs/one-001/run.json", "submissions.jsonl", "uv.lock", "experiments/new.py"]
+    ignored = ["data/raw/train.csv", "data/cache/x.parquet", "runs/one-001/oof.parquet", "runs/one-001/folds/0/m.txt"]
+    ignored += [".venv/x", "kaggle.json", "kgl/__pycache__/x.pyc", ".submissions.jsonl.x.tmp"]
+    project.succeed("git", "init", "--quiet")
+    told = project.run("git", "check-ignore", "--no-index", *kept, *ignored).stdout.split()
+    assert told == ignored
+
+
+def test_the_template_is_checked_with_the_tools_of_the_workspace() -> None:
+    """The two lists of development tools cannot be one: a dependency group does not travel with a dependency."""
+    ours, theirs = (
+        tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["dependency-groups"]["dev"]
+        for folder in (ROOT, WORKSPACE)
+    )
+    assert set(theirs) <= set(ours)
