@@ -1,0 +1,1 @@
+"""The real Kaggle: its client, download, submit, status, and the online part of doctor."""

@@ -1,0 +1,62 @@
+"""submissions.jsonl: every submission, kept in git; one event a line, and the last line of a ref is how it stands."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from filelock import FileLock
+
+from kgl.errors import KglError
+from kgl.paths import Workspace
+
+
+@dataclass(frozen=True)
+class Event:
+    """A submission at a moment. `status` is pending, complete or error; scores are None until they are known."""
+
+    ref: int
+    run: str
+    file_sha256: str
+    message: str
+    time: str
+    status: str
+    public_score: float | None = None
+    private_score: float | None = None
+    error: str = ""
+    cv_score: float | None = None
+
+
+def append(workspace: Workspace, event: Event) -> None:
+    """Add an event; one process at a time, and a line goes to the disk in one piece."""
+    path = workspace.submissions
+    with FileLock(path.with_name(".submissions.lock")), path.open("ab+") as file:
+        file.seek(max(file.seek(0, 2) - 1, 0))
+        torn = file.read(1) not in (b"", b"\n")  # a line that an editor or a merge left without its end
+        file.write(b"\n" * torn + json.dumps(asdict(event), ensure_ascii=False).encode() + b"\n")
+
+
+def latest(workspace: Workspace) -> dict[int, Event]:
+    """How each submission stands, by ref, in the order in which they were sent.
+
+    Raises:
+        KglError: a line is not an event (status 1).
+    """
+    events: dict[int, Event] = {}
+    path = workspace.submissions
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            event = Event(**json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise KglError(
+                f"submissions.jsonl line {number} is no event ({error}); mend or delete that line."
+            ) from None
+        events[event.ref] = event
+    return events
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
