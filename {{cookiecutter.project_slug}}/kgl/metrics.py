@@ -1,0 +1,257 @@
+"""The metrics of the contests: exact, each with its direction and the smooth loss that models train on.
+
+`y_true` of a classification holds codes, the positions in `label_order`, never the labels' text. `y_pred` holds what
+the metric takes: labels (codes; ranks for qwk), shape (n,); probabilities, (n,) of code 1 or (n, k), a column a class;
+or values, floats of shape (n,). `mean_<name>` is the mean over the columns of both, (n, T): several targets, or the
+0/1 of a multilabel task. An undefined score (AUC of one class) is nan, and mean_ leaves that column out.
+"""
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kgl.errors import KglError, usage
+
+Array = NDArray[Any]
+Takes = Literal["labels", "probabilities", "values"]
+CLIP = 1e-15  # Kaggle keeps probabilities this far from 0 and 1
+EPSILON = np.finfo(np.float64).eps  # what mape counts a truth of 0 as, like scikit-learn
+OWN, MEAN = "contest:", "mean_"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How predictions are scored; your own stands in contest.py: `mine = Metric(function, True, "labels", "logloss")`.
+
+    `function` gets the arrays (y_true, y_pred) that `score` has checked; `loss` names the smooth metric, smaller is
+    better, that models train on and blends climb on. `get_metric` fills in the name.
+    """
+
+    function: Callable[[Array, Array], float]
+    greater_is_better: bool
+    takes: Takes
+    loss: str
+    name: str = "of your own"
+
+    def __post_init__(self) -> None:
+        got = (self.function, self.greater_is_better, self.takes, self.loss)
+        kinds_fit = callable(self.function) and isinstance(self.greater_is_better, bool) and isinstance(self.loss, str)
+        if not kinds_fit or self.takes not in get_args(Takes):
+            wanted = "(function, True where greater is better, 'labels' or 'probabilities' or 'values', a loss's name)"
+            raise usage(f"contest.py: a Metric wants {wanted}, got {got}; mend it there")
+
+    def score(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+        """The score of predictions that stand in the order of the truth; nan where it is undefined.
+
+        Raises:
+            KglError: text for codes, missing values, wrong shapes (status 1); columns where mean_ is meant (status 2).
+        """
+        truth = self._numbers("y_true", np.asarray(y_true), codes=self.takes != "values")
+        predicted = self._numbers("y_pred", np.asarray(y_pred), codes=self.takes == "labels")
+        self._check_shapes(truth, predicted)
+        return float(self.function(truth, predicted))
+
+    def gain(self, new: float, old: float) -> float:
+        """By how much `new` is better than `old`: positive is better, whatever the direction."""
+        return new - old if self.greater_is_better else old - new
+
+    def _numbers(self, side: str, array: Array, *, codes: bool) -> Array:
+        where = f"metric {self.name}: {side}"
+        wanted = "codes, the positions in label_order (0, 1, ...)" if codes else "numbers"
+        if array.size == 0:
+            raise KglError(f"{where} has no rows; check that the fold validates some")
+        if array.dtype.kind not in "biuf":
+            raise KglError(f"{where} holds {str(array.flat[0])!r} ({array.dtype}); give {wanted}")
+        if not (finite := np.isfinite(array)).all():
+            bad = np.count_nonzero(~finite.reshape(len(array), -1).all(axis=1))
+            raise KglError(f"{where} is missing or infinite in {bad} of {len(array)} rows; mend what made them")
+        if not codes:
+            return array.astype(np.float64, copy=False)  # unsigned differences wrap, sums in float32 lose digits
+        whole = array.astype(np.int64, copy=False)
+        if (wrong := (whole != array) | (whole < 0)).any():
+            raise KglError(f"{where} holds {array[wrong][0]}; give {wanted}")
+        return whole
+
+    def _check_shapes(self, truth: Array, predicted: Array) -> None:
+        got = f"got y_true {truth.shape} and y_pred {predicted.shape}"
+        if self.name in METRICS and truth.ndim != 1:
+            raise usage(f"metric {self.name} scores one column, {got}; use {MEAN}{self.name}, the mean over columns")
+        if self.name.startswith(MEAN) and truth.ndim != 2:
+            raise usage(f"metric {self.name} scores several columns, {got}; use {self.name.removeprefix(MEAN)}")
+        column_a_class = self.takes == "probabilities" and (truth.ndim, predicted.ndim) == (1, 2)
+        if len(truth) != len(predicted) or not (column_a_class or truth.shape == predicted.shape):
+            raise KglError(f"metric {self.name} takes {self.takes} of the same rows as the truth, {got}; align them")
+        classes = predicted.shape[1] if column_a_class else 2
+        if self.takes == "probabilities" and truth.max() >= classes:
+            what = f"y_true holds code {truth.max()}, y_pred the probabilities of {classes} classes"
+            raise KglError(f"metric {self.name}: {what}; give one column for each label of label_order")
+
+
+def auc(y_true: Array, y_pred: Array) -> float:
+    """Area under the ROC curve; of (n, k), the mean of each class against the rest, where both are present."""
+    from sklearn.metrics import roc_auc_score  # here: slow to import, and the board needs none of it
+
+    sides: Iterable[tuple[int, Array]] = enumerate(y_pred.T) if y_pred.ndim == 2 else [(1, y_pred)]
+    known = [(y_true == code, rank) for code, rank in sides if 0 < np.count_nonzero(y_true == code) < len(y_true)]
+    return _mean_known([roc_auc_score(inside, rank) for inside, rank in known])
+
+
+def f1(y_true: Array, y_pred: Array) -> float:
+    """F1 of code 1; 0 where it is neither present nor predicted, as in scikit-learn."""
+    if (top := int(max(y_true.max(), y_pred.max()))) > 1:
+        raise usage(f"metric f1 is of the codes 0 and 1, got {top}; use f1_macro")
+    either = float(y_true.sum() + y_pred.sum())
+    return 2 * float(np.count_nonzero(y_true & y_pred)) / max(either, 1.0)
+
+
+def f1_macro(y_true: Array, y_pred: Array) -> float:
+    """The mean of F1 over the classes that are present or predicted."""
+    right, true, guessed = _counts(y_true, y_pred)
+    either = true + guessed
+    return float(np.mean(2 * right[either > 0] / either[either > 0]))
+
+
+def qwk(y_true: Array, y_pred: Array) -> float:
+    """Cohen's kappa with quadratic weights, written by moments (Lin 1989); nan for one rank alone.
+
+    The weights are of the ranks, not of their positions among those present as in scikit-learn: a fold may lack one.
+    Ordinal tasks train as regression, so the loss is rmse.
+    """
+    by_chance = y_true.var() + y_pred.var() + (y_true.mean() - y_pred.mean()) ** 2
+    return float(1 - np.mean(np.square(y_true - y_pred)) / by_chance) if by_chance > 0 else float("nan")
+
+
+def mcc(y_true: Array, y_pred: Array) -> float:
+    """Matthews correlation, of k classes as Gorodkin (2004) has it; 0 where a side is constant, as in scikit-learn."""
+    right, true, guessed = _counts(y_true, y_pred)
+    n = true.sum()
+    spread = (n**2 - true @ true) * (n**2 - guessed @ guessed)
+    return float((right.sum() * n - true @ guessed) / np.sqrt(spread)) if spread > 0 else 0.0
+
+
+def rmse(y_true: Array, y_pred: Array) -> float:
+    """Root mean squared error."""
+    return float(np.sqrt(np.mean(np.square(y_true - y_pred))))
+
+
+def rmse_log(y_true: Array, y_pred: Array) -> float:
+    """RMSE of natural logs; predictions of 0 or less count as the smallest positive float."""
+    _refuse_truth("rmse_log", y_true <= 0, "above 0")
+    return rmse(np.log(y_true), np.log(np.maximum(y_pred, np.finfo(np.float64).tiny)))
+
+
+def rmsle(y_true: Array, y_pred: Array) -> float:
+    """RMSE of log(1 + value); predictions below 0 count as 0, as they do in the submission."""
+    _refuse_truth("rmsle", y_true < 0, "of 0 or more")
+    return rmse(np.log1p(y_true), np.log1p(np.maximum(y_pred, 0)))
+
+
+def r2(y_true: Array, y_pred: Array) -> float:
+    """The share of the variance that is explained; nan where the truth is constant."""
+    constant = (y_true == y_true[0]).all()
+    return float("nan") if constant else float(1 - np.mean(np.square(y_true - y_pred)) / y_true.var())
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric(lambda y, p: np.mean(y == p), True, "labels", "logloss", "accuracy"),
+        Metric(lambda y, p: _by_class(y, y == p), True, "labels", "balanced_logloss", "balanced_accuracy"),
+        Metric(auc, True, "probabilities", "logloss", "auc"),
+        Metric(lambda y, p: _log_losses(y, p).mean(), False, "probabilities", "logloss", "logloss"),
+        Metric(
+            lambda y, p: _by_class(y, _log_losses(y, p)), False, "probabilities", "balanced_logloss", "balanced_logloss"
+        ),
+        Metric(f1, True, "labels", "logloss", "f1"),
+        Metric(f1_macro, True, "labels", "logloss", "f1_macro"),
+        Metric(qwk, True, "labels", "rmse", "qwk"),
+        Metric(mcc, True, "labels", "logloss", "mcc"),
+        Metric(rmse, False, "values", "rmse", "rmse"),
+        Metric(rmse_log, False, "values", "rmse_log", "rmse_log"),
+        Metric(lambda y, p: np.mean(np.abs(y - p)), False, "values", "mae", "mae"),
+        Metric(rmsle, False, "values", "rmsle", "rmsle"),
+        Metric(r2, True, "values", "rmse", "r2"),
+        Metric(lambda y, p: np.mean(np.abs(y - p) / np.maximum(np.abs(y), EPSILON)), False, "values", "mape", "mape"),
+    )
+}
+
+
+def get_metric(name: str) -> Metric:
+    """The metric of a name: one of METRICS, `mean_<name>` over columns, or `contest:<name>`, your own in contest.py.
+
+    Raises:
+        KglError: no such metric, or contest.py has no such Metric (status 2).
+    """
+    if name.startswith(OWN):
+        return _own_metric(name)
+    if name in METRICS:
+        return METRICS[name]
+    if (one := METRICS.get(name.removeprefix(MEAN))) is not None:
+        return _columnwise(one)
+    nearest = difflib.get_close_matches(name.lower(), [*METRICS, *(MEAN + known for known in METRICS)], n=1)
+    hint = f' (did you mean "{nearest[0]}"?)' if nearest else ""
+    raise usage(
+        f'metric "{name}" is unknown{hint}; known are {", ".join(METRICS)}, each also as {MEAN}<name> (the mean over '
+        f'columns), and "{OWN}<name>" for a Metric of your own in contest.py'
+    )
+
+
+def _own_metric(name: str) -> Metric:
+    attribute = name.removeprefix(OWN)
+    advice = f'write there: {attribute} = Metric(function, greater_is_better=True, takes="labels", loss="logloss")'
+    try:
+        found = getattr(importlib.import_module("contest"), attribute, None)
+    except ImportError as error:
+        raise usage(f'metric "{name}": contest.py cannot be imported ({error}); {advice}') from error
+    if not isinstance(found, Metric):
+        what = "is missing" if found is None else f"is of type {type(found).__name__}, not a Metric"
+        raise usage(f'metric "{name}": {attribute} {what} in contest.py; {advice}')
+    smooth = [known for known, metric in METRICS.items() if metric.loss == known]
+    if found.loss.removeprefix(MEAN) not in smooth and not found.loss.startswith(OWN):
+        raise usage(f'metric "{name}": models cannot train on loss "{found.loss}"; use one of {", ".join(smooth)}')
+    return replace(found, name=name)
+
+
+def _columnwise(one: Metric) -> Metric:
+    def by_column(y_true: Array, y_pred: Array) -> float:
+        return _mean_known([one.function(*columns) for columns in zip(y_true.T, y_pred.T, strict=True)])
+
+    return Metric(by_column, one.greater_is_better, one.takes, MEAN + one.loss, MEAN + one.name)
+
+
+def _mean_known(scores: list[float]) -> float:
+    known = [score for score in scores if not np.isnan(score)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _by_class(y_true: Array, by_row: Array) -> float:
+    """The mean over the classes in y_true of the rows' mean within the class."""
+    rows, sums = np.bincount(y_true), np.bincount(y_true, weights=by_row)
+    return float(np.mean(sums[rows > 0] / rows[rows > 0]))
+
+
+def _counts(y_true: Array, y_pred: Array) -> list[Array]:
+    """How often each code is right, true and predicted: much faster than scikit-learn, for the search of thresholds."""
+    size = int(max(y_true.max(), y_pred.max())) + 1
+    sides = (y_true[y_true == y_pred], y_true, y_pred)
+    return [np.bincount(codes, minlength=size).astype(np.float64) for codes in sides]
+
+
+def _log_losses(y_true: Array, y_pred: Array) -> Array:
+    """Minus the natural log of the right class's probability, rows rescaled to sum 1 and clipped as Kaggle does."""
+    if y_pred.ndim == 1:
+        right = np.where(y_true == 1, y_pred, 1 - y_pred)
+    else:
+        rows = np.maximum(y_pred, CLIP)
+        right = rows[np.arange(len(rows)), y_true] / rows.sum(axis=1)
+    return np.asarray(-np.log(np.clip(right, CLIP, 1 - CLIP)))
+
+
+def _refuse_truth(name: str, wrong: Array, wanted: str) -> None:
+    if count := np.count_nonzero(wrong):
+        raise KglError(f"metric {name} wants targets {wanted}, got {count} of {len(wrong)} that are not; use rmse")
