@@ -1,6 +1,7 @@
 """Baking workspaces and running commands in them, so that tests read as sentences."""
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -41,6 +42,11 @@ def copy_template(target: Path) -> Path:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, target / name)
     return target
+
+
+def printed_steps(text: str) -> list[list[str]]:
+    """The commands among what is printed: lines indented by two blanks, without the remark behind them."""
+    return [line.split() for line in re.findall(r"^  (\S.*?)(?: +#.*)?$", text, re.MULTILINE)]
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from cookiecutter.exceptions import CookiecutterException, FailedHookException
 from cookiecutter.generate import generate_context, is_copy_only_path
 from jinja2.exceptions import TemplateError
 
-from tests.baking import STARTERS, BakedProject
+from tests.baking import STARTERS, BakedProject, printed_steps
 from tests.conftest import Bake
 
 FILE_LISTS = Path(__file__).parent
 RENDERED = {"competition.toml", "README.md"}
-LAST_STEP = re.compile(r"^  (uv .+?)(?: +#.*)?$", re.MULTILINE)
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +64,7 @@ def test_only_facts_and_readme_are_rendered(template: Path, starter: str) -> Non
 
 
 @pytest.mark.parametrize("starter", STARTERS)
-def test_an_installed_workspace_starts_empty_of_data(baked: dict[str, BakedProject], starter: str) -> None:
+def test_a_fresh_workspace_has_a_place_for_data_and_no_data(baked: dict[str, BakedProject], starter: str) -> None:
     raw = baked[starter].path / "data" / "raw"
     assert raw.is_dir()
     assert list(raw.iterdir()) == []
@@ -276,8 +275,9 @@ def test_the_printed_steps_are_commands_alone(
     template: Path, cookiecutter_config: Path, tmp_path: Path, starter: str
 ) -> None:
     done = bake_from_the_shell(template, cookiecutter_config, tmp_path, "--no-input", f"starter={starter}")
-    steps = LAST_STEP.findall(done.stdout)
+    steps = printed_steps(done.stdout)
     assert done.stdout.isascii()
-    assert steps[0] == "uv sync"
-    assert all(step.startswith("uv run kgl ") for step in steps[1:])
-    assert len(steps) > 1
+    assert steps[0][0] == "cd"
+    assert steps[1] == ["uv", "sync"]
+    assert [step[:3] for step in steps[2:]] == [["uv", "run", "kgl"]] * (len(steps) - 2)
+    assert len(steps) > 2

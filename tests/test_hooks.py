@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import re
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment
 
-from tests.baking import ROOT
+from tests.baking import ROOT, printed_steps
 
 LONGEST = 80
 RESERVED = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))["_reserved"]
@@ -165,9 +164,8 @@ def test_the_next_steps_rehearse_where_there_is_a_rehearsal(tmp_path: Path) -> N
     assert "uv run kgl baseline" in post.next_steps(tmp_path, "titanic")
     assert f"{tmp_path.name}/data/raw" in post.next_steps(tmp_path, "titanic")
     written(tmp_path, "kgl/rehearsal/__init__.py")
-    steps = post.next_steps(tmp_path, "titanic")
-    assert re.findall(r"^  (\S.*?)(?: {2,}#.*)?$", steps, re.MULTILINE) == [
-        f"cd {tmp_path.name}",
-        "uv sync",
-        "uv run kgl rehearse",
+    assert printed_steps(post.next_steps(tmp_path, "titanic")) == [
+        ["cd", tmp_path.name],
+        ["uv", "sync"],
+        ["uv", "run", "kgl", "rehearse"],
     ]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.baking import ROOT, STARTERS, WORKSPACE, BakedProject
+from tests.conftest import Bake
 
 Installed = Callable[[str], BakedProject]
 
@@ -49,8 +50,8 @@ def test_table_starters_install_without_torch(installed: Installed, starter: str
 
 
 @pytest.mark.parametrize("starter", STARTERS)
-def test_git_keeps_facts_and_split_but_no_data_and_no_models(installed: Installed, starter: str) -> None:
-    project = installed(starter)
+def test_git_keeps_facts_and_split_but_no_data_and_no_models(bake: Bake, starter: str) -> None:
+    project = bake(starter=starter)
     kept = ["data/folds.parquet", "runs/one-001/run.json", "submissions.jsonl", "uv.lock", "experiments/new.py"]
     ignored = ["data/raw/train.csv", "data/cache/x.parquet", "runs/one-001/oof.parquet", "runs/one-001/folds/0/m.txt"]
     ignored += [".venv/x", "kaggle.json", "kgl/__pycache__/x.pyc", ".submissions.jsonl.x.tmp"]
