@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from kgl.config import build, from_text, unknown_key
-from kgl.errors import usage
+from kgl.errors import KglError, usage
 from kgl.paths import Workspace, write_text
 
 TASKS = ("binary", "multiclass", "multilabel", "ordinal", "regression")
 CLASSIFICATION = ("binary", "multiclass", "multilabel")
+Scheme = Literal["", "kfold", "stratified", "group", "stratified_group", "time"]
 KAGGLE_INPUTS = (Path("/kaggle/input/competitions"), Path("/kaggle/input"))
 
 
@@ -29,7 +30,7 @@ class Files:
 class FoldSettings:
     """How the training rows are split; `group` is a column or `features:function`, `time` a column."""
 
-    scheme: Literal["", "kfold", "stratified", "group", "stratified_group", "time"] = ""
+    scheme: Scheme = ""
     n_splits: int = 5
     seed: int = 0
     group: str = ""
@@ -113,11 +114,18 @@ def parse_competition(content: bytes) -> Competition:
     competition = build(Competition, values, "competition.toml")
     if competition.folds.n_splits < 2:
         raise usage(f"competition.toml: folds: n_splits: expected 2 or more, got {competition.folds.n_splits}.")
-    if competition.metric:
-        from kgl.metrics import check_name
-
-        check_name(competition.metric, "competition.toml: metric")
+    if competition.metric and not competition.metric.startswith("contest:"):  # one's own is looked for when it is used
+        _check_metric(competition.metric)
     return competition
+
+
+def _check_metric(name: str) -> None:
+    from kgl.metrics import get_metric
+
+    try:
+        get_metric(name)
+    except KglError as error:
+        raise usage(f"competition.toml: {error.message}") from None
 
 
 def data_root(workspace: Workspace, competition: Competition) -> Path:

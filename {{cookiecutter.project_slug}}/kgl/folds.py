@@ -1,9 +1,7 @@
 """The split of the training rows: made once, kept in git, shared by every experiment."""
 
-import hashlib
 import importlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +9,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kgl.competition import FoldSettings
+from kgl.competition import FoldSettings, Scheme
 from kgl.config import nearest
 from kgl.errors import KglError, usage
-from kgl.paths import replacing
+from kgl.fold_file import hash_folds, read_assignment, write_assignment
 from kgl.tables import Data, text_ids
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 NEVER_VALIDATED = -1
-SETTINGS = b"kgl.folds"
 
 
 @dataclass(frozen=True)
 class Folds:
     """The fold of each id, and the scheme that says which rows train for which fold."""
 
-    scheme: str
+    scheme: Scheme
     fold_of: pd.Series  # index: id, value: fold
 
     @property
@@ -36,9 +33,8 @@ class Folds:
         return tuple(sorted(int(k) for k in self.fold_of.unique() if k != NEVER_VALIDATED))
 
     def hash(self) -> str:
-        """A hash of the scheme and of every row's fold, whatever their order in the file."""
-        lines = sorted(f"{id_}\t{fold}" for id_, fold in self.fold_of.items())
-        return hashlib.sha256("\n".join([self.scheme, *lines]).encode()).hexdigest()[:16]
+        """See `kgl.fold_file.hash_folds`."""
+        return hash_folds(self.scheme, self.fold_of.index, self.fold_of)
 
     def of(self, data: Data) -> Array:
         """The fold of each training row, joined by id; rows marked external are -1.
@@ -84,7 +80,7 @@ def make_folds(data: Data, settings: FoldSettings) -> Folds:
     Raises:
         KglError: a column that does not exist, a scheme that lacks its column, too few rows or groups for the folds.
     """
-    scheme = settings.scheme or ("stratified" if data.target.task != "regression" else "kfold")
+    scheme: Scheme = settings.scheme or ("stratified" if data.target.task != "regression" else "kfold")
     inside = np.flatnonzero(~data.external)
     if len(inside) < settings.n_splits * 2:
         raise KglError(f"{len(inside)} training rows are too few for {settings.n_splits} folds.")
@@ -95,6 +91,17 @@ def make_folds(data: Data, settings: FoldSettings) -> Folds:
         groups = find_groups(data, settings, scheme)
         fold[inside] = _split(data, inside, scheme, settings, None if groups is None else groups[inside])
     return Folds(scheme, pd.Series(fold, index=pd.Index(data.ids, name="id"), name="fold"))
+
+
+def save_folds(path: Path, folds: Folds, settings: FoldSettings) -> None:
+    """Write data/folds.parquet."""
+    write_assignment(path, replace(settings, scheme=folds.scheme), folds.fold_of.index, folds.fold_of)
+
+
+def read_folds(path: Path, settings: FoldSettings) -> Folds:
+    """Read data/folds.parquet; raises as `read_assignment` does."""
+    scheme, ids, fold = read_assignment(path, settings)
+    return Folds(scheme, pd.Series(fold, index=pd.Index(ids, name="id", dtype="str"), name="fold", dtype=int))
 
 
 def _split(data: Data, inside: Array, scheme: str, settings: FoldSettings, groups: Array | None) -> Array:
@@ -219,46 +226,6 @@ def _no_empty_blocks(block: Array, last: int) -> Array:
     return block
 
 
-def save_folds(path: Path, folds: Folds, settings: FoldSettings) -> None:
-    """Write data/folds.parquet: id, fold; the settings that made it stand in the file's metadata."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    frame = folds.fold_of.reset_index()
-    table = pa.table({"id": pa.array(frame["id"].astype(object), pa.string()), "fold": pa.array(frame["fold"], pa.int64())})
-    made_by = json.dumps(asdict(settings) | {"scheme": folds.scheme}).encode()
-    with replacing(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({SETTINGS: made_by}), temporary)
-
-
-def read_folds(path: Path, settings: FoldSettings) -> Folds:
-    """Read data/folds.parquet.
-
-    Raises:
-        KglError: absent, not a folds file, or made by other settings than competition.toml has now.
-    """
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        raise KglError("data/folds.parquet is missing; run kgl folds.")
-    try:
-        table = pq.read_table(path)
-        ids, fold = table.column("id").to_pylist(), table.column("fold").to_pylist()
-    except (KeyError, OSError, ValueError) as error:
-        raise KglError(f"data/folds.parquet cannot be read ({error}); restore it from git, or kgl folds --force.") from None
-    made_by = json.loads((table.schema.metadata or {}).get(SETTINGS, b"{}"))
-    now = asdict(settings)
-    changed = [k for k in now if made_by and now[k] != made_by.get(k) and not (k == "scheme" and not now[k])]
-    if changed:
-        said = ", ".join(f"{k}={now[k]!r} (the file: {made_by.get(k)!r})" for k in changed)
-        raise KglError(
-            f"competition.toml [folds] has {said}, but data/folds.parquet was made otherwise; set it back, "
-            "or run kgl folds --force (runs on the old folds are then no longer compared)."
-        )
-    scheme = made_by.get("scheme") or settings.scheme or "kfold"
-    return Folds(scheme, pd.Series(fold, index=pd.Index(ids, name="id", dtype="str"), name="fold", dtype=int))
-
-
 def summary(folds: Folds, data: Data) -> pd.DataFrame:
     """A row a fold: how many rows validate and train, and the target there (share of each label, or the mean)."""
     fold_of_rows = folds.of(data)
@@ -274,5 +241,6 @@ def summary(folds: Folds, data: Data) -> pd.DataFrame:
             row["target mean"] = float(np.mean(data.y[inside]))
         rows.append(row)
     return pd.DataFrame(rows)
+
 
 

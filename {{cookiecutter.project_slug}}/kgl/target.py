@@ -19,7 +19,7 @@ class Target:
     """The target columns and, for one label a row, the labels in the order that all predictions keep.
 
     `y` is: codes 0..k-1 of shape (n,) for binary and multiclass; 0/1 of shape (n, labels) for multilabel;
-    floats (n,) for ordinal and one regression target, (n, targets) for several.
+    floats (n,) for ordinal and one regression target, (n, targets) for several. An ordinal target's labels are its values.
     Predictions are (n, columns): a probability a class (both for binary) or label, else values on the original scale.
     """
 
@@ -64,6 +64,9 @@ def find_target(train: pd.DataFrame, competition: Competition) -> Target:
     """
     for name in competition.target:
         _check_column(train, name)
+    if competition.task == "ordinal":
+        labels = in_label_order(as_labels(pd.to_numeric(train[competition.target[0]], errors="coerce")).unique())
+        return Target("ordinal", competition.target, labels)
     if competition.task not in ("binary", "multiclass"):
         return Target(competition.task, competition.target)
     if len(competition.target) != 1:

@@ -1,0 +1,140 @@
+"""The board: runs ranked by cv_score, each with an honest verdict against the best."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kgl.metrics import Metric, get_metric
+from kgl.paths import Workspace
+from kgl.runs import Run, list_runs
+
+RISK = 0.05
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a run compares with another: `word` is better, noise or worse; `p` the chance of such a difference by luck."""
+
+    word: str
+    gain: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the board; `against_best` is None for the best itself and where folds cannot be compared."""
+
+    run: Run
+    against_best: Verdict | None
+    public: str
+    changed: str
+
+
+@dataclass(frozen=True)
+class Board:
+    """Ranked lines, runs that are shown but not ranked, and how many of other folds or metrics are left out."""
+
+    lines: Sequence[Line]
+    unranked: Sequence[Run]
+    left_out: int
+
+
+def compare(metric: Metric, new: Run, old: Run) -> Verdict | None:
+    """`new` against `old`, fold by fold, by the corrected t-test for cross-validation.
+
+    Folds share training rows, so their differences vary less than those of independent samples would; the correction
+    widens the error for that (Nadeau and Bengio, Inference for the Generalization Error, 2003).
+    """
+    pairs = [(a, b) for a, b in zip(new.fold_scores, old.fold_scores, strict=False) if a is not None and b is not None]
+    if len(pairs) < 2 or len(new.fold_scores) != len(old.fold_scores):
+        return None
+    differences = np.array([metric.gain(a, b) for a, b in pairs])
+    gain, n = float(differences.mean()), len(differences)
+    error = float(np.sqrt(differences.var(ddof=1) * (1 / n + 1 / (n - 1))))
+    if error == 0:
+        return Verdict("noise" if gain == 0 else "better" if gain > 0 else "worse", gain, float(gain == 0))
+    from scipy.special import stdtr  # much lighter than scipy.stats
+
+    p = float(2 * stdtr(n - 1, -abs(gain) / error))
+    return Verdict("noise" if p > RISK else "better" if gain > 0 else "worse", gain, p)
+
+
+def make_board(workspace: Workspace, metric: str, folds: str | None) -> Board:
+    """All runs, best first; equal scores: the simpler first.
+
+    Args:
+        workspace: where runs/ lies.
+        metric: runs scored by another are left out.
+        folds: the hash of the folds in force; runs of others are left out. None where there are no folds.
+    """
+    runs = list_runs(workspace)
+    fitting = [run for run in runs if run.metric == metric and (folds is None or run.identity.get("folds") == folds)]
+    ranked = rank([run for run in fitting if run.is_complete and run.cv_score is not None], metric)
+    public = _public_scores(workspace)
+    by_name = {run.run: run for run in runs}
+    lines = [
+        Line(run, compare(get_metric(metric), run, ranked[0]) if i else None, public.get(run.run, ""), what_changed(run, by_name))
+        for i, run in enumerate(ranked)
+    ]
+    return Board(lines, [run for run in fitting if run not in ranked], len(runs) - len(fitting))
+
+
+def rank(runs: Sequence[Run], metric: str) -> list[Run]:
+    """Best first by cv_score; of equals the one with fewer members, then the one that took less time."""
+    sign = 1 if get_metric(metric).greater_is_better else -1
+    return sorted(runs, key=lambda run: (-sign * (run.cv_score or 0.0), _members(run), run.seconds, run.run))
+
+
+def _members(run: Run) -> int:
+    return 1 + sum(weight > 0 for weight in (run.blend or {}).get("weights", ()))
+
+
+def best_run(workspace: Workspace, metric: str, folds: str | None) -> Run | None:
+    """The run that the board puts first."""
+    board = make_board(workspace, metric, folds)
+    return board.lines[0].run if board.lines else None
+
+
+def what_changed(run: Run, others: dict[str, Run]) -> str:
+    """The note, else what a blend is made of, else the settings that differ from the parent's."""
+    if run.note:
+        return run.note
+    if run.blend:
+        weights = dict(zip(run.blend["members"], run.blend["weights"], strict=True))
+        with_weight = sorted((m for m in weights if weights[m]), key=weights.__getitem__, reverse=True)
+        if len(with_weight) == 1:
+            return f"{len(weights)} members, no gain over {with_weight[0]} alone"
+        return f"{len(weights)} members: " + ", ".join(f"{m} {weights[m]:.2f}" for m in with_weight)
+    parent = others.get(run.parent)
+    if parent is None or parent.kind != run.kind:
+        return ""
+    changes = differences(parent.config, run.config)
+    return ", ".join(f"{key} {old} -> {new}" for key, old, new in changes) or "code or data"
+
+
+def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, str, str]]:
+    """(dotted key, old, new) where two configs differ; '-' where one lacks the key."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(k for k in new if k not in old)]
+        found = [differences(old.get(k, "-"), new.get(k, "-"), f"{key}.{k}" if key else k) for k in keys]
+        return [difference for part in found for difference in part]
+    return [] if old == new else [(key, _short(old), _short(new))]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_short(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return str(value.get("class", "..." if value else "{}")).rsplit(".", 1)[-1]
+    text = str(value)
+    return text.rsplit(".", 1)[-1] if text.count(".") and " " not in text and not text[0].isdigit() else text
+
+
+def _public_scores(workspace: Workspace) -> dict[str, str]:
+    if not workspace.submissions.is_file():
+        return {}
+    events = [json.loads(line) for line in workspace.submissions.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return {event["run"]: str(event["public_score"]) for event in events if event.get("public_score") and event.get("run")}

@@ -1,0 +1,226 @@
+"""Train an experiment over folds and seeds, for every kind of learner; a run that was killed goes on where it stopped."""
+
+import contextlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgl.cores import plan
+from kgl.errors import KglError, usage
+from kgl.experiment import Experiment, config_of, load_experiment, override
+from kgl.fold_task import Task, gather_rows, read_arrays, read_scores, run_tasks
+from kgl.identity import identity, save_source
+from kgl.paths import write_text
+from kgl.runs import (
+    Run,
+    find_parent,
+    git_state,
+    library_versions,
+    now,
+    open_run,
+    read_run,
+    run_folder,
+    save_run,
+    write_predictions,
+)
+from kgl.scoring import score
+from kgl.session import Say, Session
+from kgl.submission import write_submission
+from kgl.tables import ID
+from kgl.wording import show
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is trained; none of it is part of what the run is, but `quick`.
+
+    folds: only these; the run stays partial until the others are trained too.
+    quick: one fold, one seed, few rows: does it run at all? Never ranked.
+    again: train anew even where the same run is complete.
+    note, parent: kept in run.json; the parent is found where it is not given.
+    workers: processes at once; by default what rows and cores suggest.
+    """
+
+    folds: tuple[int, ...] | None = None
+    quick: bool = False
+    again: bool = False
+    note: str = ""
+    parent: str = ""
+    workers: int | None = None
+
+
+def train(
+    session: Session, name: str, changes: Mapping[str, str] | None = None, options: Options | None = None, *, progress: Say | None = None
+) -> Run:
+    """Train experiment `name`, or report the run that did it already.
+
+    Args:
+        session: see `open_session`.
+        name: the file's name in experiments/.
+        changes: settings changed on the command line, such as `{"params.learning_rate": "0.05"}`.
+        options: how to train.
+        progress: takes one line a finished fold; by default what takes the notices.
+
+    Raises:
+        KglError: a wrong setting (2), a failing experiment or another process at it (1).
+    """
+    options = options or Options()
+    experiment = override(load_experiment(session.workspace, name), changes or {})
+    _check(session, experiment, options)
+    with open_run(session.workspace, _describe(session, name, experiment, options), again=options.again) as run:
+        if run.is_complete:
+            session.say(f"{run.run} is this very experiment, complete since {run.ended}; --again trains it anew")
+            return run
+        _begin(session, run, options)
+        try:
+            _train_folds(session, experiment, run, options, progress or session.say)
+            return _finish(session, run, options)
+        except KeyboardInterrupt:
+            done = sorted({task.fold for task in _tasks(session, run, None) if task.is_done})
+            session.say(f"Stopped. Folds finished: {', '.join(map(str, done)) or 'none'}; the same command continues.")
+            raise
+        except Exception as error:
+            run.status, run.ended = "failed", now()
+            with contextlib.suppress(OSError):  # a full disk is told by the first error, not by this one
+                save_run(session.workspace, run)
+            if isinstance(error, KglError):
+                raise KglError(f"{name}: {error.message}", error.status) from error
+            raise
+
+
+def _check(session: Session, experiment: Experiment, options: Options) -> None:
+    unknown = [k for k in options.folds or () if k not in session.folds.numbers]
+    if unknown:
+        raise usage(f"folds={unknown[0]}: there are folds {', '.join(map(str, session.folds.numbers))}.")
+    experiment.check(session.data.target, session.metric.loss)
+    for name in experiment.stack_on:
+        below = read_run(session.workspace, name)
+        if not below.is_complete or below.identity.get("folds") != session.folds.hash():
+            raise KglError(f"stack_on: {name} is {below.status} or of other folds; stack on complete runs of these folds.")
+
+
+def _describe(session: Session, name: str, experiment: Experiment, options: Options) -> Run:
+    config = config_of(experiment) | ({"quick": True} if options.quick else {})
+    return Run(
+        run="",
+        experiment=name,
+        kind=experiment.kind,
+        config=config,
+        label_order=list(session.data.target.labels),
+        metric=session.competition.metric,
+        seeds=list(experiment.seeds[:1] if options.quick else experiment.seeds),
+        identity=identity(session.workspace, name, config, data=session.data_hash, folds=session.folds.hash()),
+    )
+
+
+def _begin(session: Session, run: Run, options: Options) -> None:
+    """What run.json and source/ keep from the start, so that a killed run explains itself."""
+    save_source(session.workspace, run.experiment, run_folder(session.workspace, run.run) / "source")
+    source = (session.workspace.experiments / f"{run.experiment}.py").read_text(encoding="utf-8")
+    run.status = "running"
+    run.note = options.note or run.note
+    run.parent = options.parent or run.parent or find_parent(session.workspace, run, source)
+    run.git, run.versions = git_state(session.workspace.root), library_versions()
+    run.command = " ".join(["kgl", *sys.argv[1:]])
+    save_run(session.workspace, run)
+
+
+def _tasks(session: Session, run: Run, folds: tuple[int, ...] | None) -> list[Task]:
+    base = run_folder(session.workspace, run.run) / "folds"
+    return [Task(k, s, base / str(k) / f"seed-{s}") for k in folds or session.folds.numbers for s in run.seeds]
+
+
+def _train_folds(session: Session, experiment: Experiment, run: Run, options: Options, progress: Say) -> None:
+    folds = options.folds or session.folds.numbers
+    pending = [t for t in _tasks(session, run, folds[:1] if options.quick else folds) if not t.is_done]
+    if not pending:
+        return
+    rows = gather_rows(session, experiment)
+    rows = rows.few() if options.quick else rows
+    shared = plan(len(pending), len(rows.train), workers=options.workers)
+    for task in run_tasks(experiment, rows, pending, shared, forced=options.workers is not None):
+        scores = read_scores(task)
+        seed = f" seed {task.seed}" if len(run.seeds) > 1 else ""
+        progress(f"fold {task.fold}{seed}  {show(scores['score'])}  {scores['seconds']:.1f} s")
+
+
+def _finish(session: Session, run: Run, options: Options) -> Run:
+    """Average over seeds, score each fold, and write what the finished folds allow."""
+    by_fold = {k: _tasks(session, run, (k,)) for k in session.folds.numbers}
+    done = {k: tasks for k, tasks in by_fold.items() if all(task.is_done for task in tasks)}
+    scores = [read_scores(task) for tasks in done.values() for task in tasks]
+    run.seconds = round(sum(each["seconds"] for each in scores), 3)
+    run.peak_memory_mb = max((each["peak_memory_mb"] or 0 for each in scores), default=0) or None
+    _write_log(session, run, done)
+    run.ended = now()
+    complete = len(done) == len(session.folds.numbers) and not options.quick
+    run.status = "complete" if complete else "partial"
+    if options.quick:
+        run.fold_scores = [each["score"] for each in scores]
+    else:
+        _write_predictions(session, run, done, complete)
+    save_run(session.workspace, run)
+    return run
+
+
+def _write_predictions(session: Session, run: Run, done: dict[int, list[Task]], complete: bool) -> None:
+    arrays = {k: [read_arrays(task) for task in tasks] for k, tasks in done.items()}
+    oof = np.full((len(session.data.y), len(session.data.target.columns)), np.nan)
+    for k, parts in arrays.items():
+        oof[session.fold_of == k] = np.mean([valid for valid, _ in parts], axis=0)
+    score_run(session, run, oof)
+    write_oof(session, run, oof)
+    if complete:
+        write_test(session, run, average_test([[test for _, test in parts] for parts in arrays.values()]))
+
+
+def average_test(by_fold: list[list[Array]]) -> Array:
+    """Test predictions, (rows, columns), averaged over the seeds of each fold and then over folds."""
+    return np.asarray(np.mean([np.mean(seeds, axis=0) for seeds in by_fold], axis=0))
+
+
+def score_run(session: Session, run: Run, oof: Array) -> None:
+    """Fill in the scores of out-of-fold predictions, (rows of train, columns), missing where not validated."""
+    known, target, y = ~np.isnan(oof).any(axis=1), session.data.target, session.data.y
+    run.fold_scores = []
+    for k in session.folds.numbers:
+        rows = known & (session.fold_of == k)
+        value = score(session.metric, target, y[rows], oof[rows]) if rows.any() else np.nan
+        run.fold_scores.append(None if np.isnan(value) else float(value))
+    scores = [s for s in run.fold_scores if s is not None]
+    if scores:
+        run.cv_score, run.cv_std = float(np.mean(scores)), float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+        overall = score(session.metric, target, y[known], oof[known])
+        run.oof_score = None if np.isnan(overall) else float(overall)
+
+
+def write_oof(session: Session, run: Run, oof: Array) -> None:
+    """Write oof.parquet: the validated rows alone."""
+    known = ~np.isnan(oof).any(axis=1)
+    path = run_folder(session.workspace, run.run) / "oof.parquet"
+    columns = session.data.target.columns
+    write_predictions(path, session.data.ids[known], oof[known], columns, fold=session.fold_of[known])
+
+
+def write_test(session: Session, run: Run, test: Array) -> None:
+    """Write test.parquet, and submission.csv from it."""
+    path = run_folder(session.workspace, run.run) / "test.parquet"
+    write_predictions(path, session.data.test[ID], test, session.data.target.columns)
+    for notice in write_submission(session.workspace, session.data, run.run):
+        session.say(notice)
+
+
+def _write_log(session: Session, run: Run, done: dict[int, list[Task]]) -> None:
+    """log.txt of the run: what each of its models said."""
+    parts = []
+    for task in [task for tasks in done.values() for task in tasks]:
+        scores = read_scores(task)
+        said = (task.folder / "log.txt").read_text(encoding="utf-8")
+        parts.append(f"fold {task.fold} seed {task.seed}: {show(scores['score'])} in {scores['seconds']} s\n{said}")
+    write_text(run_folder(session.workspace, run.run) / "log.txt", "".join(parts))

@@ -1,0 +1,196 @@
+"""An experiment: one Python file, a frozen dataclass. Loaded, changed from the command line, and told apart."""
+
+import dataclasses
+import importlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, get_type_hints
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kgl.config import check_value, from_text, literal, nearest, unknown_key
+from kgl.errors import KglError, usage
+from kgl.paths import Workspace, use_workspace
+from kgl.target import Target
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows that one model learns from.
+
+    rows: the training rows as `Experiment.prepare_rows` made them, without the target.
+    y: their target as `Target.encode` gives it.
+    holdout: which of these rows the model's own choices, such as the number of rounds, are made on.
+    """
+
+    rows: pd.DataFrame
+    y: Array
+    holdout: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What surrounds a model.
+
+    target, loss: what is predicted, and the metric to train on.
+    seed, threads: the random state, and how many threads the model may use.
+    raw_columns: the columns of the contest's rows; others are features. id_columns: those of them that name the row.
+    quick: only a trial, with few rounds or epochs.
+    """
+
+    target: Target
+    loss: str
+    seed: int
+    threads: int
+    raw_columns: tuple[str, ...] = ()
+    id_columns: tuple[str, ...] = ()
+    quick: bool = False
+
+
+class Fitted(Protocol):
+    """A trained model of any kind."""
+
+    def predict(self, rows: pd.DataFrame) -> Array:
+        """(n, columns) predictions in the order of `Target.columns`."""
+
+    def save(self, folder: Path) -> None:
+        """Write the model into an empty folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment(ABC):
+    """What every kind of experiment has.
+
+    Args:
+        seeds: each is trained on every fold; predictions are averaged over them.
+        stack_on: runs whose out-of-fold predictions become features, joined by id.
+    """
+
+    seeds: tuple[int, ...] = (0,)
+    stack_on: tuple[str, ...] = ()
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            checked = check_value(hints[field.name], getattr(self, field.name), f"{type(self).__name__}: {field.name}")
+            object.__setattr__(self, field.name, checked)
+        if not self.seeds:
+            raise usage(f"{type(self).__name__}: seeds: expected at least one, such as seeds=(0,).")
+
+    def check(self, target: Target, loss: str) -> None:  # noqa: B027 - most kinds have something to check, not all
+        """Refuse settings that cannot work before anything is trained."""
+
+    @abstractmethod
+    def prepare_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """What can be computed row by row, once for all folds: rows of train or test in, rows in the same order out."""
+
+    @abstractmethod
+    def fit(self, part: Part, setting: Setting) -> Fitted:
+        """Train one model on one part of the rows."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> Fitted:
+        """Read a model that `Fitted.save` wrote."""
+
+
+def experiment_names(workspace: Workspace) -> list[str]:
+    """Every file of experiments/ that can be trained."""
+    return sorted(p.stem for p in workspace.experiments.glob("*.py") if p.stem != "__init__")
+
+
+def load_experiment(workspace: Workspace, name: str) -> Experiment:
+    """The `experiment` of experiments/<name>.py.
+
+    Raises:
+        KglError: no such file, no `experiment` in it, a misspelled key, or the file raises (status 2 or 1).
+    """
+    names = experiment_names(workspace)
+    if name not in names:
+        raise usage(f"no experiment '{name}' in experiments/.{nearest(name, names)} There are: {', '.join(names)}.")
+    use_workspace(workspace)
+    where = f"experiments/{name}.py"
+    try:
+        found = getattr(importlib.import_module(f"experiments.{name}"), "experiment", None)
+    except KglError as error:
+        raise KglError(f"{where}: {error.message}", error.status) from None
+    except TypeError as error:
+        raise _misspelled(where, error) or _broken(where, error) from error
+    except Exception as error:
+        raise _broken(where, error) from error
+    if not isinstance(found, Experiment):
+        got = "nothing of that name" if found is None else f"a {type(found).__name__}"
+        raise usage(f"{where}: expected experiment = Tabular(...) or another kind, got {got}.")
+    return found
+
+
+def _misspelled(where: str, error: TypeError) -> KglError | None:
+    match = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    if not match:
+        return None
+    kinds = {cls.__name__: cls for cls in _subclasses(Experiment)}
+    if match[1] not in kinds:
+        return None
+    return unknown_key(match[2], [f.name for f in dataclasses.fields(kinds[match[1]])], where)
+
+
+def _subclasses(cls: type[Any]) -> list[type[Any]]:
+    return [cls, *(deeper for below in cls.__subclasses__() for deeper in _subclasses(below))]
+
+
+def _broken(where: str, error: Exception) -> KglError:
+    line = error.lineno if isinstance(error, SyntaxError) else None
+    place = f"{where}, line {line}" if line else where
+    return KglError(f"{place} raises {type(error).__name__}: {error}. Run with --debug to see where.")
+
+
+def override(experiment: Experiment, changes: Mapping[str, str]) -> Experiment:
+    """The experiment with changes typed on the command line, such as `{"params.learning_rate": "0.05"}`.
+
+    Raises:
+        KglError: an unknown key, with the nearest right one, or a value of the wrong type (status 2).
+    """
+    hints = get_type_hints(type(experiment))
+    names = [f.name for f in dataclasses.fields(experiment)]
+    values: dict[str, Any] = {}
+    for key, text in changes.items():
+        name, dot, inner = key.partition(".")
+        if name not in names:
+            raise unknown_key(key, names, type(experiment).__name__)
+        current = values.get(name, getattr(experiment, name))
+        if dot and isinstance(current, Mapping):
+            values[name] = {**current, inner: literal(text)}
+        elif dot or isinstance(current, Mapping):
+            raise usage(f"{key}: write {name}.<key>=value." if not dot else f"{key}: {name} has no keys of its own.")
+        else:
+            values[name] = from_text(hints[name], text, key)
+    return dataclasses.replace(experiment, **values)
+
+
+def config_of(experiment: Experiment) -> dict[str, Any]:
+    """The resolved settings as plain values, the same in every process: what run.json keeps and identity hashes."""
+    values = {f.name: plain(getattr(experiment, f.name)) for f in dataclasses.fields(experiment)}
+    return {"kind": experiment.kind, **values}
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON has it: functions by their name, estimators by class and parameters."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(item) for item in value]
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    params = value.get_params(deep=False) if hasattr(value, "get_params") else getattr(value, "__dict__", {})
+    return {"class": plain(type(value)), **{key: plain(item) for key, item in sorted(params.items())}}

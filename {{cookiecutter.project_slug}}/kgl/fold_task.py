@@ -1,0 +1,224 @@
+"""One model on one fold with one seed: the task that is trained, written whole or not at all, and never done twice."""
+
+import contextlib
+import io
+import os
+import shutil
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kgl.cores import Plan
+from kgl.errors import KglError
+from kgl.experiment import Experiment, Part, Setting
+from kgl.folds import Folds
+from kgl.metrics import get_metric
+from kgl.paths import Workspace, read_json, use_workspace, write_json, write_text
+from kgl.runs import peak_memory_mb, read_predictions
+from kgl.scoring import score
+from kgl.session import Session
+from kgl.tables import ID
+from kgl.target import Target
+
+Array = NDArray[Any]
+QUICK_ROWS = 200  # a fold, for --quick
+WORKERS_PAY_ABOVE = 10.0  # seconds of work left: starting processes costs a few of its own
+
+
+@dataclass(frozen=True)
+class Task:
+    """A seed on a fold, and the folder that its model, predictions and scores end in."""
+
+    fold: int
+    seed: int
+    folder: Path
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its folder is there: folders appear whole."""
+        return self.folder.is_dir()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Prepared rows and what a task needs to know of them: all that a worker process is sent."""
+
+    workspace: Workspace
+    train: pd.DataFrame
+    test: pd.DataFrame
+    y: Array
+    fold_of: Array
+    time_rank: Array | None
+    folds: Folds
+    target: Target
+    metric: str
+    raw_columns: tuple[str, ...]
+    id_columns: tuple[str, ...]
+    quick: bool = False
+
+    def few(self) -> "Rows":
+        """Some rows of each fold, and of the test, for --quick."""
+        order = np.random.default_rng(0).permutation(len(self.train))
+        place = pd.Series(self.fold_of[order]).groupby(self.fold_of[order]).cumcount().to_numpy()
+        keep = np.sort(order[place < QUICK_ROWS])
+        return replace(
+            self,
+            train=self.train.iloc[keep].reset_index(drop=True),
+            test=self.test.iloc[:QUICK_ROWS],
+            y=self.y[keep],
+            fold_of=self.fold_of[keep],
+            time_rank=None if self.time_rank is None else self.time_rank[keep],
+            quick=True,
+        )
+
+    def part(self, fold: int) -> Part:
+        """The training rows of a fold."""
+        mask = self.folds.training(self.fold_of, fold)
+        holdout = self.folds.holdout(self.fold_of, fold, self.time_rank)[mask]
+        return Part(self.train.loc[mask].reset_index(drop=True), self.y[mask], holdout)
+
+
+def gather_rows(session: Session, experiment: Experiment) -> Rows:
+    """What is computed row by row, once for all folds, and the predictions that the experiment stacks on."""
+    data = session.data
+    train = add_stacked(session, experiment.prepare_rows(data.train), experiment.stack_on, "oof")
+    test = add_stacked(session, experiment.prepare_rows(data.test), experiment.stack_on, "test")
+    return Rows(
+        workspace=session.workspace,
+        train=train,
+        test=test,
+        y=data.y,
+        fold_of=session.fold_of,
+        time_rank=session.time_rank,
+        folds=session.folds,
+        target=data.target,
+        metric=session.competition.metric,
+        raw_columns=tuple(map(str, data.train.columns)),
+        id_columns=(ID, *session.competition.id),
+    )
+
+
+def add_stacked(session: Session, rows: pd.DataFrame, runs: tuple[str, ...], part: str) -> pd.DataFrame:
+    """The rows with other runs' predictions as further columns, by id; rows without any (external ones) get missing."""
+    for run in runs:
+        predictions = read_predictions(session.workspace, run, part).drop(columns="fold", errors="ignore")
+        joined = predictions.add_prefix(f"{run}:").reindex(rows[ID])
+        rows = pd.concat([rows, joined.set_axis(rows.index, axis=0)], axis=1)
+    return rows
+
+
+def run_tasks(experiment: Experiment, rows: Rows, tasks: list[Task], plan: Plan, *, forced: bool) -> Iterator[Task]:
+    """Train tasks, each given back as it is done.
+
+    The first runs here; the others go to worker processes if that was asked for (`forced`) or if enough work is left.
+    """
+    waiting = list(tasks)
+    while waiting and not (forced and plan.workers > 1):
+        task, began = waiting.pop(0), time.perf_counter()
+        run_task(experiment, rows, task, plan.threads)
+        yield task
+        if plan.workers > 1 and (time.perf_counter() - began) * len(waiting) > WORKERS_PAY_ABOVE:
+            break
+    if waiting:
+        from joblib import Parallel, delayed
+
+        jobs = (delayed(run_task)(experiment, rows, task, plan.threads) for task in waiting)
+        yield from Parallel(n_jobs=plan.workers, return_as="generator_unordered")(jobs)
+
+
+def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Task:
+    """Fit on the other folds, predict this fold and the test, and leave all of it in the task's folder.
+
+    Raises:
+        KglError: the experiment failed; the sentence names the place of the traceback.
+    """
+    from threadpoolctl import threadpool_limits
+
+    use_workspace(rows.workspace)  # in a worker process nothing has done that yet
+    began, log = time.perf_counter(), io.StringIO()
+    loss = get_metric(rows.metric).loss
+    setting = Setting(rows.target, loss, task.seed, threads, rows.raw_columns, rows.id_columns, rows.quick)
+    inside = rows.fold_of == task.fold
+    try:
+        with _logged_to(log), threadpool_limits(threads):
+            fitted = experiment.fit(rows.part(task.fold), setting)
+            valid = _checked(fitted.predict(rows.train.loc[inside].reset_index(drop=True)), int(inside.sum()), rows.target)
+            test = _checked(fitted.predict(rows.test), len(rows.test), rows.target)
+    except KglError as error:
+        raise KglError(f"fold {task.fold}, seed {task.seed}: {error.message}", error.status) from None
+    except Exception as error:
+        raise _failed(error, task, log) from error
+    with _whole_folder(task.folder) as folder:
+        fitted.save(folder)
+        np.savez(folder / "predictions.npz", valid=valid, test=test)
+        write_text(folder / "log.txt", log.getvalue())
+        value = score(get_metric(rows.metric), rows.target, rows.y[inside], valid)
+        seconds = round(time.perf_counter() - began, 3)
+        scores = {"score": None if np.isnan(value) else value, "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
+        write_json(folder / "scores.json", scores)
+    return task
+
+
+def read_scores(task: Task) -> dict[str, Any]:
+    """score, seconds and peak_memory_mb of a finished task."""
+    scores: dict[str, Any] = read_json(task.folder / "scores.json")
+    return scores
+
+
+def read_arrays(task: Task) -> tuple[Array, Array]:
+    """Predictions of the fold and of the test, (n, columns) each, of a finished task."""
+    with np.load(task.folder / "predictions.npz") as arrays:
+        return arrays["valid"], arrays["test"]
+
+
+@contextlib.contextmanager
+def _logged_to(log: io.StringIO) -> Iterator[None]:
+    """What models print, and each warning once, goes to the task's log instead of the terminal."""
+    with contextlib.redirect_stdout(log), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for line in dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught):
+        log.write(line + "\n")
+
+
+def _checked(predictions: Array, rows: int, target: Target) -> Array:
+    predictions = np.asarray(predictions, dtype=np.float64)
+    if predictions.shape != (rows, len(target.columns)):
+        raise KglError(f"predictions have shape {predictions.shape}, expected {(rows, len(target.columns))}.")
+    bad = int((~np.isfinite(predictions)).any(axis=1).sum())
+    if bad:
+        raise KglError(f"{bad} of {rows} predictions are missing or infinite; look at the model and its features.")
+    return predictions
+
+
+def _failed(error: Exception, task: Task, log: io.StringIO) -> KglError:
+    run_folder = task.folder.parents[2]
+    write_text(run_folder / "log.txt", log.getvalue() + traceback.format_exc())
+    reason = (str(error).strip() or "no reason given").splitlines()[0]
+    return KglError(
+        f"fold {task.fold}, seed {task.seed}: {type(error).__name__}: {reason} "
+        f"(the whole story: runs/{run_folder.name}/log.txt)"
+    )
+
+
+@contextlib.contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` that takes its name when the block ends well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        os.replace(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

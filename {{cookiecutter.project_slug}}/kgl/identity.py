@@ -1,0 +1,73 @@
+"""What a run is made of: the hashes that tell runs apart, and a copy of the source that each run keeps."""
+
+import ast
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from kgl import __version__
+from kgl.paths import Workspace, write_text
+
+ALWAYS_KEPT = ("features.py", "contest.py")
+
+
+def identity(workspace: Workspace, name: str, config: dict[str, Any], *, data: str, folds: str) -> dict[str, str]:
+    """The four hashes of a run of experiment `name`; the code's is over syntax, so that comments do not count."""
+    return {
+        "config": short_hash(json.dumps(config, sort_keys=True)),
+        "code": code_hash(workspace, name),
+        "data": data,
+        "folds": folds,
+    }
+
+
+def code_hash(workspace: Workspace, name: str) -> str:
+    """A hash of the experiment's file, the workspace's modules that it imports, and the engine's version."""
+    trees = [ast.dump(ast.parse(path.read_bytes())) for path in source_files(workspace, name)]
+    return short_hash("\n".join([__version__, *trees]))
+
+
+def short_hash(text: str) -> str:
+    """Sixteen hexadecimal digits of SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def source_files(workspace: Workspace, name: str) -> list[Path]:
+    """The experiment's file and, through its imports, every file of the workspace outside the engine that it uses."""
+    found: dict[Path, None] = {}
+    waiting = [workspace.experiments / f"{name}.py"]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found[path] = None
+            waiting += _imported_files(workspace.root, path)
+    return sorted(found)
+
+
+def _imported_files(root: Path, path: Path) -> list[Path]:
+    package = path.parent.relative_to(root).parts
+    files = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            modules = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) - node.level + 1]] if node.level else []
+            base += node.module.split(".") if node.module else []
+            modules = [base, *([*base, alias.name] for alias in node.names)]
+        else:
+            continue
+        files += [file for parts in modules if parts and parts[0] != "kgl" for file in _module_file(root, parts)]
+    return files
+
+
+def _module_file(root: Path, parts: list[str]) -> list[Path]:
+    stem = root.joinpath(*parts)
+    return [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()]
+
+
+def save_source(workspace: Workspace, name: str, folder: Path) -> None:
+    """Copy the experiment, what it imports, features.py and contest.py into `folder`, as they are now."""
+    kept = [workspace.root / file for file in ALWAYS_KEPT if (workspace.root / file).is_file()]
+    for path in {*source_files(workspace, name), *kept}:
+        write_text(folder / path.relative_to(workspace.root), path.read_text(encoding="utf-8"))

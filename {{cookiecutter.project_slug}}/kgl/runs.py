@@ -1,0 +1,234 @@
+"""Runs: a folder each in runs/, with run.json, predictions joined by id, and the source that made them."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+
+from kgl.config import nearest
+from kgl.errors import KglError, usage
+from kgl.paths import Workspace, read_json, replacing, write_json, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+LIBRARIES = ("numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "catboost", "torch", "torchvision", "timm")
+
+
+@dataclass
+class Run:
+    """What run.json holds. Scores are None until they are known; `fold_scores` has None for a fold not trained."""
+
+    run: str
+    experiment: str
+    parent: str = ""
+    note: str = ""
+    kind: str = ""
+    status: str = "running"
+    config: dict[str, Any] = field(default_factory=dict)
+    label_order: list[str] = field(default_factory=list)
+    metric: str = ""
+    cv_score: float | None = None
+    cv_std: float | None = None
+    oof_score: float | None = None
+    fold_scores: list[float | None] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+    identity: dict[str, str] = field(default_factory=dict)
+    git: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    peak_memory_mb: float | None = None
+    command: str = ""
+    started: str = ""
+    ended: str = ""
+    blend: dict[str, Any] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every fold and seed is there, so that it may be ranked, blended and submitted."""
+        return self.status == "complete"
+
+
+def run_folder(workspace: Workspace, name: str) -> Path:
+    """Where a run's files lie."""
+    return workspace.runs / name
+
+
+def list_runs(workspace: Workspace) -> list[Run]:
+    """Every run, oldest first, from run.json alone."""
+    runs = [read_run_file(path) for path in workspace.runs.glob("*/run.json")]
+    return sorted(runs, key=lambda run: (run.started, run.run))
+
+
+def read_run(workspace: Workspace, name: str) -> Run:
+    """One run.
+
+    Raises:
+        KglError: there is no such run (status 2), with the nearest name.
+    """
+    path = run_folder(workspace, name) / "run.json"
+    if not path.is_file():
+        names = [run.run for run in list_runs(workspace)]
+        raise usage(f"no run '{name}' in runs/.{nearest(name, names)}" + ("" if names else " Train one: kgl baseline."))
+    return read_run_file(path)
+
+
+def read_run_file(path: Path) -> Run:
+    """The run in a run.json; keys that this engine does not know are passed over."""
+    known = {f.name for f in fields(Run)}
+    values = read_json(path)
+    if not isinstance(values, dict) or "run" not in values or "experiment" not in values:
+        raise KglError(f"{path} is not a run.json; restore it from git or delete its folder")
+    return Run(**{key: value for key, value in values.items() if key in known})
+
+
+def save_run(workspace: Workspace, run: Run) -> None:
+    """Write run.json."""
+    write_json(run_folder(workspace, run.run) / "run.json", asdict(run))
+
+
+@contextmanager
+def open_run(workspace: Workspace, wanted: Run, *, again: bool = False) -> Iterator[Run]:
+    """The run that has the identity of `wanted`, or a new one with the next number, held by this process alone.
+
+    Args:
+        workspace: where runs/ lies.
+        wanted: a run whose name is still open; identity and config say what it is.
+        again: start anew even where a run of this identity exists.
+
+    Raises:
+        KglError: another process is training it; the sentence says which.
+    """
+    workspace.runs.mkdir(exist_ok=True)
+    with filelock.FileLock(workspace.runs / ".lock"):
+        run = None if again else _same_identity(workspace, wanted)
+        if run is None:
+            run = wanted
+            run.run = _next_name(workspace, wanted.experiment)
+            run.started = now()
+            save_run(workspace, run)
+    with holding(run_folder(workspace, run.run), run.run):
+        yield read_run(workspace, run.run)  # another process may have finished it while this one waited
+
+
+def _same_identity(workspace: Workspace, wanted: Run) -> Run | None:
+    same = [r for r in list_runs(workspace) if r.experiment == wanted.experiment and r.identity == wanted.identity]
+    return same[-1] if same else None
+
+
+def _next_name(workspace: Workspace, experiment: str) -> str:
+    taken = [p.name for p in workspace.runs.glob(f"{experiment}-*")]
+    numbers = [int(tail) for name in taken if (tail := name.removeprefix(f"{experiment}-")).isdigit()]
+    return f"{experiment}-{max(numbers, default=0) + 1:03d}"
+
+
+@contextmanager
+def holding(folder: Path, name: str) -> Iterator[None]:
+    """Keep other processes away from a run's folder; the lock ends with the process, however it ends.
+
+    Raises:
+        KglError: another process holds it.
+    """
+    lock, owner = filelock.FileLock(folder / ".lock", timeout=0), folder / ".owner"
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        who = owner.read_text(encoding="utf-8").strip() if owner.is_file() else "another process"
+        raise KglError(f"{name} is being trained by {who}; wait for it, or stop it, and run this again.") from None
+    try:
+        write_text(owner, f"process {os.getpid()} on {socket.gethostname()} since {now()}\n")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def write_predictions(path: Path, ids: "pd.Series", values: "NDArray[Any]", columns: tuple[str, ...], **extra: Any) -> None:
+    """Write id, further columns such as fold, and one column of float64 for each of `columns`, whole or not at all."""
+    import pandas as pd
+
+    frame = pd.DataFrame(values, columns=list(columns))
+    for place, (name, column) in enumerate({"id": ids.to_numpy(), **extra}.items()):
+        frame.insert(place, name, column)
+    frame["id"] = frame["id"].astype("str")
+    with replacing(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+def read_predictions(workspace: Workspace, run: str, part: str) -> "pd.DataFrame":
+    """oof or test predictions of a run, indexed by id.
+
+    Raises:
+        KglError: the file is not there (predictions are not kept in git).
+    """
+    import pandas as pd
+
+    path = run_folder(workspace, run) / f"{part}.parquet"
+    if not path.is_file():
+        raise KglError(f"runs/{run}/{part}.parquet is missing (git does not keep it); train that run again on this machine.")
+    return pd.read_parquet(path).set_index("id")
+
+
+def find_parent(workspace: Workspace, run: Run, source: str) -> str:
+    """The last run of the same experiment, else the run whose saved source is most like this one's."""
+    import difflib
+
+    earlier = [r for r in list_runs(workspace) if r.run != run.run and r.kind == run.kind]
+    same = [r for r in earlier if r.experiment == run.experiment]
+    if same:
+        return same[-1].run
+    likeness = {}
+    for other in {r.experiment: r for r in earlier}.values():
+        path = run_folder(workspace, other.run) / "source" / "experiments" / f"{other.experiment}.py"
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            likeness[other.run] = difflib.SequenceMatcher(None, source, text, autojunk=False).ratio()
+    best = max(likeness, key=likeness.__getitem__, default="")
+    return best if best and likeness[best] > 0.3 else ""
+
+
+def git_state(root: Path) -> dict[str, Any]:
+    """The commit that the workspace stands on and whether files differ from it; empty outside git."""
+    try:
+        options: dict[str, Any] = {"cwd": root, "capture_output": True, "text": True, "check": True, "timeout": 10}
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
+        dirty = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], **options).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": commit, "dirty": bool(dirty)}
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that models are saved with."""
+    found = {"python": sys.version.split()[0]}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_memory_mb() -> float | None:
+    """The most memory that this process has held, in MB; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
+
+
+def now() -> str:
+    """The time in UTC, as run.json and submissions.jsonl write it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

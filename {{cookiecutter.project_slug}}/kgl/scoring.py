@@ -1,0 +1,66 @@
+"""From predictions to what the metric takes: one place for folds, blends, boards and submissions."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgl.metrics import Metric, get_metric
+from kgl.target import Target
+
+Array = NDArray[Any]
+
+
+def score(metric: Metric, target: Target, y: Array, predictions: Array) -> float:
+    """The metric of predictions.
+
+    Args:
+        metric: of `kgl.metrics` or the contest's own.
+        target: says what the columns of `predictions` are.
+        y: the truth as `Target.encode` gives it, (n,) or (n, targets).
+        predictions: (n, columns) in the order of `target.columns`.
+    """
+    if metric.takes == "labels":
+        return metric.score(truth_labels(target, y), decide(target, predictions))
+    if metric.takes == "values" and target.one_label:
+        return metric.score(y.astype(float), predictions[:, 1] if len(target.labels) == 2 else predictions @ _ranks(target))
+    return metric.score(y, compact(target, predictions))
+
+
+def loss(metric: Metric, target: Target, y: Array, predictions: Array) -> float:
+    """The smooth loss that stands for the metric in training and blending; smaller is better."""
+    return score(get_metric(metric.loss), target, y, predictions)
+
+
+def decide(target: Target, predictions: Array) -> Array:
+    """The label codes that predictions stand for: the likeliest class, each label above one half, the nearest value."""
+    if target.one_label:
+        return np.asarray(predictions.argmax(axis=1))
+    if target.task == "multilabel":
+        return np.asarray((predictions > 0.5).astype(int))
+    if target.task == "ordinal":
+        return np.asarray(np.abs(predictions - label_values(target)).argmin(axis=1))
+    return compact(target, predictions)
+
+
+def truth_labels(target: Target, y: Array) -> Array:
+    """The truth as codes, where the metric takes labels."""
+    if target.task == "ordinal":
+        return np.asarray(np.searchsorted(label_values(target), y))
+    return y
+
+
+def label_values(target: Target) -> Array:
+    """The numbers that an ordinal target's labels are, in order."""
+    return np.array([float(label) for label in target.labels])
+
+
+def compact(target: Target, predictions: Array) -> Array:
+    """(n,) where one column says all (binary: that of the second class; one value), else as it is."""
+    if target.task == "binary":
+        return predictions[:, 1]
+    return predictions[:, 0] if predictions.shape[1] == 1 and target.task != "multilabel" else predictions
+
+
+def _ranks(target: Target) -> Array:
+    return np.arange(len(target.labels), dtype=float)

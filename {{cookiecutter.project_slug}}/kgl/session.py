@@ -1,0 +1,68 @@
+"""What all experiments of one command share: facts, rows, folds and the metric, read once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from numpy.typing import NDArray
+
+from kgl.competition import Competition
+from kgl.folds import Folds, make_folds, read_folds, save_folds, time_rank
+from kgl.metrics import Metric, get_metric
+from kgl.paths import Workspace
+from kgl.tables import Data, load_data
+
+Array = NDArray[Any]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Session:
+    """One workspace, opened. `say` takes one line of progress or notice at a time."""
+
+    workspace: Workspace
+    data: Data
+    folds: Folds
+    say: Say = field(default=print)
+
+    @property
+    def competition(self) -> Competition:
+        """The facts."""
+        return self.data.competition
+
+    @cached_property
+    def metric(self) -> Metric:
+        """The competition's metric."""
+        return get_metric(self.competition.metric)
+
+    @cached_property
+    def fold_of(self) -> Array:
+        """The fold of each training row."""
+        return self.folds.of(self.data)
+
+    @cached_property
+    def time_rank(self) -> Array | None:
+        """The place in time of each training row, where the scheme is time."""
+        known = self.folds.scheme == "time" and self.competition.folds.time
+        return time_rank(self.data, self.competition.folds) if known else None
+
+    @cached_property
+    def data_hash(self) -> str:
+        """See `Data.hash`."""
+        return self.data.hash()
+
+
+def open_session(workspace: Workspace, say: Say = print) -> Session:
+    """Load data and folds; folds are made where there are none.
+
+    Raises:
+        KglError: see `load_data`, `make_folds` and `read_folds`.
+    """
+    data = load_data(workspace)
+    settings = data.competition.folds
+    if not workspace.folds.is_file():
+        folds = make_folds(data, settings)
+        save_folds(workspace.folds, folds, settings)
+        say(f"folds: {len(folds.numbers)} folds, scheme {folds.scheme}, written to data/folds.parquet")
+    return Session(workspace, data, read_folds(workspace.folds, settings), say)

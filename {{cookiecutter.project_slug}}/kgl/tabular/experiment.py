@@ -1,0 +1,81 @@
+"""The experiment on tables: which columns and features, which model, which settings."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pandas as pd
+
+from kgl.config import nearest
+from kgl.errors import usage
+from kgl.experiment import Experiment, Part, Setting
+from kgl.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tabular(Experiment):
+    """A model on columns and features of a table.
+
+    Args:
+        model: a name of the catalogue (constant, one_column, logistic, ridge, random_forest, extra_trees,
+            hist_gradient_boosting, lightgbm, lightgbm_large) or any scikit-learn compatible estimator, your own too.
+        params: settings of the model, over those of the catalogue. LightGBM's rounds are found on a part of the training
+            rows unless `n_estimators` is given.
+        features: functions of rows, row by row, and transformers, fitted inside the fold.
+        columns: the raw columns that are used; None for all.
+        drop: raw columns that are left out of the model; features still see them.
+        prepare: what the model's family wants ("auto"), or "linear" (gaps filled and flagged, scaled, one-hot), "forest"
+            (the same unscaled), "native" (codes, gaps kept), "raw" (the table itself).
+        weight: a function of rows that gives each its weight in training.
+
+    Example:
+        experiment = Tabular(model="lightgbm", params={"learning_rate": 0.03}, features=(title, deck), seeds=(0, 1, 2))
+    """
+
+    model: Any = "lightgbm"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    features: tuple[Any, ...] = ()
+    columns: tuple[str, ...] | None = None
+    drop: tuple[str, ...] = ()
+    prepare: Literal["auto", "linear", "forest", "native", "raw"] = "auto"
+    weight: Callable[[pd.DataFrame], Any] | None = None
+    kind: ClassVar[str] = "tabular"
+
+    def check(self, target: Target, loss: str) -> None:
+        """Refuse a model that does not do the task, and parameters and features that cannot be."""
+        from kgl.tabular.catalogue import check_model
+        from kgl.tabular.features import is_transformer
+
+        check_model(self.model, self.params, classification=target.one_label or target.task == "multilabel")
+        for feature in self.features:
+            if isinstance(feature, type) or not (callable(feature) or is_transformer(feature)):
+                raise usage(f"features: expected functions of rows or transformers such as MyTransformer(), got {feature!r}.")
+
+    def prepare_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with the columns of the feature functions."""
+        from kgl.tabular.features import add_functions
+
+        for name in (*self.drop, *(self.columns or ())):
+            if name not in rows:
+                raise usage(f"drop or columns: the rows have no column '{name}'.{nearest(name, map(str, rows.columns))}")
+        return add_functions(rows, self.features)
+
+    def model_columns(self, rows: pd.DataFrame, setting: Setting) -> list[str]:
+        """The columns of prepared rows that the model learns from: features, and the raw columns that are asked for."""
+        raw = set(setting.raw_columns)
+        wanted = raw if self.columns is None else set(self.columns)
+        skipped = {*setting.id_columns, *self.drop}
+        return [c for c in rows if c not in skipped and (c not in raw or c in wanted)]
+
+    def fit(self, part: Part, setting: Setting) -> Any:
+        """Train on one part of the rows; see `kgl.tabular.learner`."""
+        from kgl.tabular.learner import fit_tabular
+
+        return fit_tabular(self, part, setting)
+
+    def load(self, folder: Path) -> Any:
+        """Read a saved model."""
+        from kgl.tabular.learner import load_tabular
+
+        return load_tabular(folder)

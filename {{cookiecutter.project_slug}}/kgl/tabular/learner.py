@@ -1,0 +1,160 @@
+"""Fit and predict for tables: transformers, preparation, and one model for each output."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kgl.errors import KglError
+from kgl.experiment import Part, Setting
+from kgl.paths import replacing
+from kgl.tabular.boosting import LightGBM
+from kgl.tabular.catalogue import build_model, find_recipe
+from kgl.tabular.features import apply_transformers, feature_name, fit_transformers
+from kgl.tabular.models import SklearnModel
+from kgl.tabular.prepare import Dense, Native, Raw
+from kgl.target import Target
+
+if TYPE_CHECKING:
+    from kgl.tabular.experiment import Tabular
+
+Array = NDArray[Any]
+HIST_LEVELS = 254
+SUFFIXES = {LightGBM.suffix: LightGBM, SklearnModel.suffix: SklearnModel}
+# what values are learnt as, and back: with a loss on logarithms, squared errors are right on the logarithm
+SCALES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "rmse_log": (np.log, np.exp),
+    "rmsle": (np.log1p, np.expm1),
+}
+
+
+@dataclass
+class Columns:
+    """From prepared rows to what a model takes: fitted on training rows, the same for all others."""
+
+    transformers: list[Any]
+    names: list[str]
+    preparer: Dense | Native | Raw
+
+    @classmethod
+    def fit(cls, experiment: "Tabular", part: Part, setting: Setting) -> tuple["Columns", Any]:
+        """Fit on the rows of a part; also what the model is to learn from."""
+        transformers, rows = fit_transformers(experiment.features, part.rows, part.y)
+        names = experiment.model_columns(rows, setting)
+        preparer = _preparer(experiment)
+        return cls(transformers, names, preparer), preparer.fit_transform(rows[names])
+
+    def transform(self, rows: pd.DataFrame) -> Any:
+        """The same for other rows."""
+        return self.preparer.transform(apply_transformers(self.transformers, rows)[self.names])
+
+    @property
+    def categorical(self) -> list[int]:
+        """Which columns hold codes of levels."""
+        return self.preparer.categorical if isinstance(self.preparer, Native) else []
+
+
+def _preparer(experiment: "Tabular") -> Dense | Native | Raw:
+    way = find_recipe(experiment.model).prepare if experiment.prepare == "auto" else experiment.prepare
+    if way == "native":
+        return Native(HIST_LEVELS if experiment.model == "hist_gradient_boosting" else None)
+    return Raw() if way == "raw" else Dense(scale=way == "linear")
+
+
+@dataclass
+class FittedTabular:
+    """A trained table model."""
+
+    columns: Columns
+    models: list[Any]
+    target: Target
+    loss: str
+
+    def predict(self, rows: pd.DataFrame) -> Array:
+        """(n, columns) predictions in the order of `Target.columns`."""
+        X = self.columns.transform(rows)
+        outputs = [np.asarray(model.predict(X)) for model in self.models]
+        if self.target.task == "binary":
+            return np.column_stack([1 - outputs[0], outputs[0]])
+        if self.target.task == "multiclass":
+            return outputs[0] if outputs[0].ndim == 2 else np.column_stack([1 - outputs[0], outputs[0]])
+        return np.asarray(_scale(self.loss)[1](np.column_stack(outputs)))
+
+    def save(self, folder: Path) -> None:
+        """Columns through joblib, models in their library's own format."""
+        import joblib
+
+        for i, model in enumerate(self.models):
+            model.save(folder / f"model-{i}{model.suffix}")
+        with replacing(folder / "columns.joblib") as temporary:
+            joblib.dump((self.columns, self.target, self.loss), temporary)
+
+
+def load_tabular(folder: Path) -> FittedTabular:
+    """Read what `FittedTabular.save` wrote.
+
+    Raises:
+        KglError: the folder holds no saved model.
+    """
+    import joblib
+
+    if not (folder / "columns.joblib").is_file():
+        raise KglError(f"{folder} holds no saved model; train the run again.")
+    columns, target, loss = joblib.load(folder / "columns.joblib")
+    paths = sorted(folder.glob("model-*"), key=lambda path: int(path.stem.removeprefix("model-")))
+    return FittedTabular(columns, [SUFFIXES[path.suffix].load(path) for path in paths], target, loss)
+
+
+def fit_tabular(experiment: "Tabular", part: Part, setting: Setting) -> FittedTabular:
+    """Train one experiment on one part of the rows.
+
+    Where rounds are open they are found on the holdout by columns and models fitted without it; then all rows are used.
+    """
+    target, forward = setting.target, _scale(setting.loss)[0]
+    outputs = _outputs(part.y, target, forward)
+    classes = len(target.labels) if target.one_label else 2 if target.task == "multilabel" else 0
+    models = [build_model(experiment.model, experiment.params, setting, classes) for _ in outputs]
+    weight = _weights(experiment, part, setting)
+    open_models = [(i, model) for i, model in enumerate(models) if isinstance(model, LightGBM) and model.rounds is None]
+    if open_models:
+        inside = ~part.holdout
+        inner = Part(part.rows.loc[inside].reset_index(drop=True), part.y[inside], part.holdout[inside])
+        columns, X = Columns.fit(experiment, inner, setting)
+        held = columns.transform(part.rows.loc[part.holdout].reset_index(drop=True))
+        for i, model in open_models:
+            y, w = outputs[i], None if weight is None else weight[inside]
+            model.find_rounds(X, y[inside], w, (held, y[part.holdout]), columns.categorical)
+    columns, X = Columns.fit(experiment, part, setting)
+    fitted = [model.fit(X, y, weight, columns.categorical) for model, y in zip(models, outputs, strict=True)]
+    return FittedTabular(columns, fitted, target, setting.loss)
+
+
+def _scale(loss: str) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+    return SCALES.get(loss.removeprefix("mean_"), (np.asarray, np.asarray))
+
+
+def _outputs(y: Array, target: Target, forward: Callable[[Array], Array]) -> list[Array]:
+    """One array for each model: all labels in one, or a column each."""
+    if target.one_label:
+        return [y]
+    table = y if y.ndim == 2 else y[:, None]
+    return [table[:, j] if target.task == "multilabel" else forward(table[:, j]) for j in range(table.shape[1])]
+
+
+def _weights(experiment: "Tabular", part: Part, setting: Setting) -> Array | None:
+    """The user's weights of the rows, times those that give each class the same sum where the loss is balanced."""
+    weight = None
+    if experiment.weight is not None:
+        weight = np.asarray(experiment.weight(part.rows), dtype=float)
+        if weight.shape != (len(part.rows),) or not np.isfinite(weight).all() or (weight < 0).any():
+            name = feature_name(experiment.weight)
+            raise KglError(f"weight '{name}' should return a number of 0 or more for each of {len(part.rows)} rows.")
+    if setting.loss.endswith("balanced_logloss") and setting.target.one_label:
+        count = np.bincount(part.y, minlength=len(setting.target.labels))
+        balance = len(part.y) / (np.count_nonzero(count) * np.maximum(count, 1))
+        weight = balance[part.y] if weight is None else weight * balance[part.y]
+    return weight

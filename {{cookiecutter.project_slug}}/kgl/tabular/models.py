@@ -1,0 +1,92 @@
+"""Any scikit-learn compatible estimator as a model of one output: seeded, weighted, its classes put in order."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgl.errors import KglError
+from kgl.paths import replacing
+
+Array = NDArray[Any]
+
+
+class SklearnModel:
+    """An estimator of one output.
+
+    Args:
+        estimator: not yet fitted; it is fitted in place.
+        classes: how many there are in all, also those absent from the training rows; 0 for a regression.
+    """
+
+    suffix = ".joblib"
+
+    def __init__(self, estimator: Any, classes: int) -> None:
+        self.estimator = estimator
+        self.classes = classes
+
+    def seeded(self, seed: int, threads: int) -> "SklearnModel":
+        """Give every random_state and n_jobs that is still open a value."""
+        values = {"random_state": seed, "n_jobs": threads}
+        known = self.estimator.get_params(deep=True)
+        open_keys = {key: values[tail] for key, value in known.items() if value is None and (tail := key.split("__")[-1]) in values}
+        self.estimator.set_params(**open_keys)
+        return self
+
+    def fit(self, X: Any, y: Array, weight: Array | None, categorical: list[int]) -> "SklearnModel":
+        """Fit on codes or values."""
+        if categorical and "categorical_features" in self.estimator.get_params(deep=False):
+            self.estimator.set_params(categorical_features=categorical)
+        self.only_class = int(y[0]) if self.classes and (y == y[0]).all() else None
+        if self.only_class is None:
+            self.estimator.fit(X, y, **self._weight_argument(weight))
+        return self
+
+    def _weight_argument(self, weight: Array | None) -> dict[str, Array]:
+        from sklearn.pipeline import Pipeline
+        from sklearn.utils.validation import has_fit_parameter
+
+        if weight is None:
+            return {}
+        pipeline = isinstance(self.estimator, Pipeline)
+        last = self.estimator.steps[-1][1] if pipeline else self.estimator
+        if not has_fit_parameter(last, "sample_weight"):
+            raise KglError(f"{type(last).__name__} takes no weights; leave weight out, or choose a model that takes them.")
+        return {f"{self.estimator.steps[-1][0]}__sample_weight" if pipeline else "sample_weight": weight}
+
+    def predict(self, X: Any) -> Array:
+        """(n,) probabilities of class 1 or values, or (n, classes); classes that training never saw get 0."""
+        if not self.classes:
+            return np.asarray(self.estimator.predict(X), dtype=float).reshape(len(X))
+        shares = np.zeros((len(X), self.classes))
+        if self.only_class is None:
+            shares[:, np.asarray(self.estimator.classes_, dtype=int)] = self._shares(X)
+        else:
+            shares[:, self.only_class] = 1.0
+        return shares[:, 1] if self.classes == 2 else shares
+
+    def _shares(self, X: Any) -> Array:
+        """Probabilities; of an estimator without them, decisions squashed; without those, the predicted label itself."""
+        if hasattr(self.estimator, "predict_proba"):
+            return np.asarray(self.estimator.predict_proba(X))
+        if hasattr(self.estimator, "decision_function"):
+            from scipy.special import expit, softmax
+
+            decisions = np.asarray(self.estimator.decision_function(X))
+            return softmax(decisions, axis=1) if decisions.ndim == 2 else np.column_stack([expit(-decisions), expit(decisions)])
+        return (np.asarray(self.estimator.predict(X))[:, None] == self.estimator.classes_[None, :]).astype(float)
+
+    def save(self, path: Path) -> None:
+        """Write with joblib: scikit-learn has no format of its own."""
+        import joblib
+
+        with replacing(path) as temporary:
+            joblib.dump(self, temporary)
+
+    @staticmethod
+    def load(path: Path) -> Any:
+        """The model in a file that `save` wrote."""
+        import joblib
+
+        return joblib.load(path)
