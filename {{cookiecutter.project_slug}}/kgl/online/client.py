@@ -12,10 +12,9 @@ from typing import Any, TypeVar
 
 from kgl.errors import REFUSED, KglError, usage
 from kgl.online.credentials import SETTINGS, in_force, sources
-from kgl.online.refusals import explain, is_passing, pause
+from kgl.online.refusals import explain, is_passing, pause, rules_not_accepted
 
 T = TypeVar("T")
-TIMEOUT, ATTEMPTS = 30.0, 4
 
 
 @dataclass(frozen=True)
@@ -35,60 +34,66 @@ class Contest:
     rank: int
 
 
+@dataclass
 class Kaggle:
     """The client for one competition; it connects on the first call.
 
-    Args:
-        slug: the last part of the competition's address.
-        timeout: seconds that a call may wait for the next bytes.
-        attempts: how often a call is tried while the trouble may pass (429, 5xx, lost connections).
-        sleep: what waits between tries, in seconds.
+    slug: the last part of the competition's address. timeout: seconds that a call may wait for the next bytes.
+    attempts: how often a call is tried while the trouble may pass. sleep: what waits between tries.
     """
 
-    def __init__(
-        self,
-        slug: str,
-        *,
-        timeout: float = TIMEOUT,
-        attempts: int = ATTEMPTS,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.slug = checked_slug(slug)
-        self.timeout = timeout
-        self.attempts = attempts
-        self.sleep = sleep
-        self._api: Any = None
+    slug: str
+    timeout: float = 30.0
+    attempts: int = 4
+    sleep: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.slug):
+            found = re.search(r"/(?:competitions|c)/([A-Za-z0-9_-]+)", self.slug)
+            advice = f'"{found[1]}"' if found else "the last part of the contest's address"
+            raise usage(f'competition.toml: slug: got "{self.slug}"; write {advice} there.')
 
     def ask(self, question: Callable[[Any], T], *, attempts: int | None = None) -> T:
         """The answer of `question(api)`, where api is the authenticated KaggleApi.
 
         Raises:
-            KglError: no credentials or a refusal with Kaggle's reason (status 3); network or server trouble that
-                outlasted the retries (1).
+            KglError: no credentials, or a refusal with Kaggle's reason (3); trouble that outlasted the retries (1).
         """
-        for attempt in range(1, (attempts or self.attempts) + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 with time_limit(self.timeout), redirect_stdout(io.StringIO()):
-                    return question(self._connect())
+                    return question(_authenticated())
             except KglError:
                 raise
             except Exception as error:
                 wait = pause(error, attempt)
-                if not is_passing(error) or wait is None or attempt == (attempts or self.attempts):
+                if not is_passing(error) or wait is None or attempt >= (attempts or self.attempts):
                     raise explain(error, self.slug) from error
-                self.sleep(wait)
-        raise AssertionError("unreachable")
+            self.sleep(wait)
 
     def call(self, method: str, *, attempts: int | None = None, **fields: Any) -> Any:
         """One call of the competition service, such as `call("get_submission_limits")`, for this competition."""
+        fields = {"competition_name": self.slug, **fields}
         try:
-            return self.ask(
-                lambda api: _call(api, method, {"competition_name": self.slug, **fields}), attempts=attempts
-            )
+            return self.ask(lambda api: _call(api, method, fields), attempts=attempts)
         except KglError as error:
-            if error.status == REFUSED and method != "get_competition" and "for no stated reason" in error.message:
-                self._explain_by_facts()
+            bare = "it gave no reason" in error.message and method != "get_competition"
+            if bare and not self.contest().entered:
+                raise rules_not_accepted(self.slug) from error
             raise
+
+    def every(self, method: str, items: str, *, most: int | None = None) -> list[Any]:
+        """All pages of a list, such as `every("list_data_files", "files")`; with `most` no page beyond that many."""
+        found: list[Any] = []
+        token, following = None, ""
+        while token != following and (most is None or len(found) < most):
+            token = following
+            answer = self.call(method, page_size=200, page_token=token)
+            found += getattr(answer, items) or []
+            following = answer.next_page_token or token
+        return found
 
     def contest(self) -> Contest:
         """What Kaggle says about the competition."""
@@ -111,55 +116,12 @@ class Kaggle:
         """The competition's pages (description, Evaluation, rules, data): content by name."""
         return {page.name: page.content for page in self.call("list_competition_pages").pages}
 
-    def every(self, method: str, items: str, *, most: int | None = None, **fields: Any) -> list[Any]:
-        """All pages of a list call: `every("list_data_files", "files")`, at most about `most` items."""
-        found: list[Any] = []
-        token: str | None = ""
-        while token is not None and (most is None or len(found) < most):
-            answer = self.call(method, page_size=200, page_token=token, **fields)
-            found += getattr(answer, items) or []
-            following = answer.next_page_token or None
-            token = following if following != token else None
-        return found
-
-    def _explain_by_facts(self) -> None:
-        """Raise the true reason of a bare 403, if the competition's facts tell it."""
-        if not self.contest().entered:
-            raise explain_rules(self.slug)
-
-    def _connect(self) -> Any:
-        if self._api is None:
-            self._api = _authenticated()
-        return self._api
-
-
-def explain_rules(slug: str) -> KglError:
-    """The refusal for rules that were not accepted."""
-    return KglError(
-        f'Kaggle refused: you have not accepted the rules of "{slug}".\n'
-        f"  Accept them at https://www.kaggle.com/competitions/{slug}/rules and run this again.",
-        REFUSED,
-    )
-
-
-def checked_slug(slug: str) -> str:
-    """`slug` if it can be one.
-
-    Raises:
-        KglError: it is empty, a pasted address or otherwise none (status 2).
-    """
-    if re.fullmatch(r"[A-Za-z0-9_-]+", slug):
-        return slug
-    found = re.search(r"/(?:competitions|c)/([A-Za-z0-9_-]+)", slug)
-    advice = f'write slug = "{found.group(1)}"' if found else "write the last part of the contest's address there"
-    raise usage(f"competition.toml: slug: got {slug!r}; {advice}.")
-
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Requests of this thread that set no timeout get this one, in the block only: the client itself sets none.
+    """Requests of this thread that set no timeout get this one, inside the block only: the client itself sets none.
 
-    It bounds the connection and every wait for bytes. Connections opened inside keep it while they are read.
+    It bounds the connection and each wait for bytes; connections opened inside keep it while they are read.
     """
     from requests.adapters import HTTPAdapter
 
@@ -181,21 +143,19 @@ def _authenticated() -> Any:
     """The client's api object. Importing the package authenticates, and hides what went wrong: so once more, aloud."""
     if not sources():
         raise KglError(
-            f"no Kaggle credentials found; create a token at {SETTINGS} (API, Generate New Token) and save it as "
-            "~/.kaggle/access_token (docs/kaggle.md, two minutes).",
+            f"no Kaggle credentials found. Create a token at {SETTINGS} (API, Generate New Token) and save it as "
+            "~/.kaggle/access_token; the README shows how.",
             REFUSED,
         )
     try:
         import kaggle
     except ImportError as error:
-        raise KglError(f"the kaggle client cannot be imported ({error}); run uv sync, then kgl doctor.") from error
+        raise KglError(f"the kaggle client cannot be imported ({error}). Run uv sync, then kgl doctor.") from error
     if not kaggle.api._authenticated:
         try:
             kaggle.api.authenticate()
         except SystemExit:
-            raise KglError(
-                f"Kaggle does not know {in_force()}: it is expired or revoked; create a new one at {SETTINGS}.", REFUSED
-            ) from None
+            raise KglError(f"Kaggle does not accept {in_force()}; put a new one there: {SETTINGS}.", REFUSED) from None
     return kaggle.api
 
 

@@ -3,7 +3,8 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 from kgl.config import nearest
 from kgl.errors import KglError, usage
 from kgl.online.client import Kaggle
-from kgl.online.extract import CORRUPT, Unpacked, check_space, folder_for, members_of, move_tree, unpack
-from kgl.online.fetch import digest, discard, fetch, part_of
+from kgl.online.extract import CORRUPT, Unpacked, check_space, folder_for, move_tree, names_in, unpack
+from kgl.online.fetch import digest, discard, fetch, part_of, size_of
 from kgl.online.manifest import Manifest, Remote
 from kgl.online.progress import progress, size_text
 
@@ -26,7 +27,7 @@ STAGING, LOCK = ".kgl-unpacking", ".kgl-lock"
 
 @dataclass(frozen=True)
 class Downloaded:
-    """What a download did: the contest's files that were asked for, those fetched now, and edited ones left alone."""
+    """The contest's files that were asked for, those fetched now, and the edited ones that were left alone."""
 
     files: list[Remote]
     fetched: list[Remote]
@@ -36,7 +37,7 @@ class Downloaded:
 def download(
     kaggle: Kaggle,
     root: Path,
-    patterns: Iterable[str] = (),
+    patterns: Collection[str] = (),
     *,
     overwrite: Callable[[list[str]], bool],
     say: Callable[[str], None],
@@ -48,168 +49,149 @@ def download(
         say: takes a line about what is done.
 
     Raises:
-        KglError: refused by Kaggle (3); no network, a full disk, corrupt or unsafe archives (1); an unknown pattern (2).
+        KglError: refused by Kaggle (3); no network, disk full, corrupt or unsafe archives (1); unknown pattern (2).
     """
     from filelock import FileLock, Timeout
 
     root.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(root / LOCK, timeout=0):
-            return _download(kaggle, root, list(patterns), overwrite, say)
+            return _Work(kaggle, root, say).run(patterns, overwrite)
     except Timeout:
         raise KglError(f"another kgl download is at work in {root}; wait for it to end.") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise KglError(
-                f"the disk of {root} is full; what came is kept: free some space and run this again."
-            ) from error
-        raise
+        if error.errno != errno.ENOSPC:
+            raise
+        raise KglError(f"the disk of {root} is full. What came is kept; free some space and run this again.") from error
 
 
 def list_files(kaggle: Kaggle) -> list[Remote]:
     """All files of the contest, from all pages of Kaggle's list."""
-    return [
-        Remote(file.name, file.total_bytes, file.creation_date.isoformat() if file.creation_date else "")
-        for file in kaggle.every("list_data_files", "files")
-    ]
+    files = kaggle.every("list_data_files", "files")
+    return [Remote(f.name, f.total_bytes, f.creation_date.isoformat() if f.creation_date else "") for f in files]
 
 
-def select(files: list[Remote], patterns: list[str]) -> list[Remote]:
+def select(files: list[Remote], patterns: Collection[str]) -> list[Remote]:
     """The files whose path or name matches one of the patterns (all without patterns).
 
     Raises:
         KglError: a pattern matches nothing (status 2).
     """
-    for pattern in patterns:
-        if not any(_matches(file.name, pattern) for file in files):
-            names = [file.name for file in files]
-            shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-            raise usage(f"no file of this contest matches '{pattern}'.{nearest(pattern, names)} There are: {shown}")
-    return [file for file in files if not patterns or any(_matches(file.name, p) for p in patterns)]
+    chosen = {pattern: [file for file in files if _matches(file.name, pattern)] for pattern in patterns}
+    for pattern in (pattern for pattern, found in chosen.items() if not found):
+        names = [file.name for file in files]
+        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        raise usage(f"no file of this contest matches '{pattern}'.{nearest(pattern, names)} There are: {shown}")
+    return [file for file in files if not patterns or any(file in found for found in chosen.values())]
 
 
 def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(PurePosixPath(name).name, pattern)
 
 
-def _download(
-    kaggle: Kaggle, root: Path, patterns: list[str], overwrite: Callable[[list[str]], bool], say: Callable[[str], None]
-) -> Downloaded:
-    files = select(list_files(kaggle), patterns)
-    manifest = Manifest.load(root)
-    missing, edited = manifest.states(files)
-    keep = set(edited) if edited and not overwrite(list(edited)) else set()
-    if not keep:
-        missing = [f for f in files if f in missing or f in edited.values()]
-    work = _Work(kaggle, manifest, keep, say)
-    fetched = missing = [remote for remote in missing if remote.path not in keep]
-    if len(missing) > 1 and not patterns and _bytes(missing) > _bytes(files) / 2:
-        say(f"{len(files):,} files, {size_text(_bytes(files))}: the whole archive is fetched")
-        work.fetch_archive(files)
-        missing = [remote for remote in manifest.states(missing)[0] if remote.path not in keep]
-    for remote in missing:
-        work.fetch_one(remote)
-    manifest.save()
-    return Downloaded(files, fetched, sorted(keep))
-
-
 def _bytes(files: list[Remote]) -> int:
     return sum(file.size for file in files)
 
 
-@dataclass(frozen=True)
 class _Work:
-    """Fetching and unpacking into the manifest's folder; files in `keep` stay as they are."""
+    """One download into a folder; `keep` are the files in it that stay as they are."""
 
-    kaggle: Kaggle
-    manifest: Manifest
-    keep: set[str]
-    say: Callable[[str], None]
+    def __init__(self, kaggle: Kaggle, root: Path, say: Callable[[str], None]) -> None:
+        self.kaggle, self.root, self.say = kaggle, root, say
+        self.manifest = Manifest.load(root)
+        self.staging = root / STAGING
+        self.keep: set[Path] = set()
 
-    def fetch_archive(self, files: list[Remote]) -> None:
-        """The contest's one archive: each listed file is noted with what came out of it."""
-        unpacked = self._twice(f"{self.kaggle.slug}.zip", _bytes(files), self._unpack_all, "download_data_files")
-        of: dict[str, dict[str, str]] = {}
-        for path, file in unpacked.items():
-            if path not in self.keep:
-                of.setdefault(file.origin, {})[path] = file.sha256
-        for remote in files:
-            came = of.get(remote.path, {})
-            if came and (remote.path not in came or self._size(remote.path) == remote.size):
-                self.manifest.record(remote, came)
+    def run(self, patterns: Collection[str], overwrite: Callable[[list[str]], bool]) -> Downloaded:
+        files = select(list_files(self.kaggle), patterns)
+        missing, edited = self.manifest.compare(files)
+        if edited and overwrite(list(edited)):
+            missing = [file for file in files if file in missing or file in edited.values()]
+        else:
+            self.keep = {self.root / path for path in edited}
+        fetched = left = [file for file in missing if self.root / file.path not in self.keep]
+        if not patterns and len(left) > 1 and _bytes(left) > _bytes(files) / 2:
+            self.say(f"{len(files):,} files, {size_text(_bytes(files))}: the whole archive is fetched")
+            left = self.fetch_archive(left)
+        for file in left:
+            self.fetch_one(file)
         self.manifest.save()
+        return Downloaded(files, fetched, sorted(edited) if self.keep else [])
+
+    def fetch_archive(self, files: list[Remote]) -> list[Remote]:
+        """The contest's one archive; returns the files that it did not bring, or not in the size of the list."""
+
+        def place(part: Path) -> dict[str, Unpacked]:
+            with progress("unpacking") as report:
+                unpacked = unpack(part, self.staging, report=report)
+            move_tree(self.staging, self.root, keep=self.keep)
+            return unpacked
+
+        unpacked = self.fetch_twice(f"{self.kaggle.slug}.zip", _bytes(files), place, "download_data_files")
+        came: dict[str, dict[str, str]] = defaultdict(dict)
+        for path, file in unpacked.items():
+            if self.root / path not in self.keep:
+                came[file.origin][path] = file.sha256
+        left = []
+        for remote in files:
+            hashes = came.get(remote.path, {})
+            if hashes and (remote.path not in hashes or size_of(self.root / remote.path) == remote.size):
+                self.manifest.record(remote, hashes)
+            else:
+                left.append(remote)
+        self.manifest.save()
+        return left
 
     def fetch_one(self, remote: Remote) -> None:
-        """One file of the list; Kaggle sends large ones zipped, and zips of the list are unpacked too."""
+        """One file of the list. Kaggle sends large ones zipped; zips of the list are unpacked too."""
 
-        def place(part: Path) -> None:
-            self.manifest.record(remote, self._place(part, remote))
+        def place(part: Path) -> dict[str, str]:
+            folder = _unpacks_to(part, remote)
+            if folder is None:
+                sha256 = digest(part)
+                os.replace(part, self.root / remote.path)
+                return {remote.path: sha256}
+            unpacked = unpack(part, self.staging)
+            move_tree(self.staging, self.root / folder, keep=self.keep)
+            paths = {(PurePosixPath(folder) / path).as_posix(): file.sha256 for path, file in unpacked.items()}
+            return {path: sha256 for path, sha256 in paths.items() if self.root / path not in self.keep}
 
-        self._twice(remote.path, remote.size, place, "download_data_file", file_name=remote.name)
+        hashes = self.fetch_twice(remote.path, remote.size, place, "download_data_file", file_name=remote.name)
+        self.manifest.record(remote, hashes)
         self.manifest.save()
 
-    def _twice(self, name: str, size: int, use: Callable[[Path], T], method: str, **fields: str) -> T:
-        """Fetch and use; what turns out corrupt is fetched once more. `size` is what it takes when unpacked."""
-        target = self.manifest.root / name
+    def fetch_twice(self, name: str, size: int, place: Callable[[Path], T], method: str, **fields: str) -> T:
+        """Fetch and put in place; what turns out corrupt is fetched once more. `size` is what it takes unpacked."""
+        target = self.root / name
 
         def start() -> "Response":
             response: Response = self.kaggle.call(method, attempts=6, **fields)
-            there = part_of(target).stat().st_size if part_of(target).exists() else 0
-            check_space(self.manifest.root, int(response.headers.get("Content-Length", 0)) - there + size)
+            coming = int(response.headers.get("Content-Length", 0)) - size_of(part_of(target))
+            check_space(self.root, coming + size)
             return response
 
-        for _ in range(2):
+        for again in (f"{name} arrived corrupt; it is fetched once more", ""):
             with progress(name) as report:
                 part = fetch(start, target, report=report, sleep=self.kaggle.sleep)
+            shutil.rmtree(self.staging, ignore_errors=True)  # what a run that was stopped left
             try:
-                used = use(part)
+                placed = place(part)
             except CORRUPT:
-                self.say(f"{name} arrived corrupt: it is fetched once more")
+                discard(target)
+                if again:
+                    self.say(again)
             else:
-                return used
-            finally:
-                shutil.rmtree(self._staging, ignore_errors=True)
-            discard(target)
-        raise KglError(f"{name} arrived corrupt twice; try again later, and if it stays so tell the contest's hosts.")
-
-    def _unpack_all(self, part: Path) -> dict[str, Unpacked]:
-        with progress("unpacking") as report:
-            unpacked = unpack(part, self._staging, report=report)
-        move_tree(self._staging, self.manifest.root, keep=self.keep)
-        discard(self.manifest.root / f"{self.kaggle.slug}.zip")
-        return unpacked
-
-    def _place(self, part: Path, remote: Remote) -> dict[str, str]:
-        """Move or unpack a part that is whole; returns the hash of each file that it became."""
-        if not _is_packed(part, remote):
-            hashes = {remote.path: digest(part)}
-            os.replace(part, self.manifest.root / remote.path)
-        else:
-            wrapped = not remote.path.lower().endswith(".zip")
-            below = PurePosixPath(remote.path).parent.as_posix() if wrapped else folder_for(remote.path, part)
-            unpacked = unpack(part, self._staging, report=lambda done, total: None)
-            move_tree(self._staging, self.manifest.root / below, keep=self._kept_below(below))
-            hashes = {(PurePosixPath(below) / path).as_posix(): file.sha256 for path, file in unpacked.items()}
-        discard(self.manifest.root / remote.path)
-        return {path: sha256 for path, sha256 in hashes.items() if path not in self.keep}
-
-    def _kept_below(self, folder: str) -> list[str]:
-        return [os.path.relpath(path, folder) for path in self.keep]
-
-    def _size(self, path: str) -> int:
-        return (self.manifest.root / path).stat().st_size
-
-    @property
-    def _staging(self) -> Path:
-        return self.manifest.root / STAGING
+                discard(target)
+                return placed
+        raise KglError(f"{name} arrived corrupt twice. Try again later; if it stays so, tell the contest's hosts.")
 
 
-def _is_packed(part: Path, remote: Remote) -> bool:
-    """Whether the bytes are a zip to unpack: one of the list, or one around the file that was asked for."""
-    if remote.path.lower().endswith(".zip"):
-        return True
+def _unpacks_to(part: Path, remote: Remote) -> str | None:
+    """The folder for the content of a zip: of one in the list, or of one around the file that was asked for."""
+    path = PurePosixPath(remote.path)
+    if path.suffix.lower() == ".zip":
+        return folder_for(remote.path, part)
     with part.open("rb") as file:
-        if file.read(4) != b"PK\3\4" or part.stat().st_size == remote.size:
-            return False
-    names = [info.filename for info in members_of(part)]
-    return len(names) == 1 and PurePosixPath(names[0]).name == PurePosixPath(remote.path).name
+        if file.read(4) != b"PK\3\4" or size_of(part) == remote.size:
+            return None
+    return path.parent.as_posix() if [PurePosixPath(name).name for name in names_in(part)] == [path.name] else None

@@ -19,7 +19,7 @@ class Event:
     file_sha256: str
     message: str
     time: str
-    status: str
+    status: str = "pending"
     public_score: float | None = None
     private_score: float | None = None
     error: str = ""
@@ -28,11 +28,11 @@ class Event:
 
 def append(workspace: Workspace, event: Event) -> None:
     """Add an event; one process at a time, and a line goes to the disk in one piece."""
-    path = workspace.submissions
-    with FileLock(path.with_name(".submissions.lock")), path.open("ab+") as file:
+    workspace.cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(workspace.cache / ".submissions.lock"), workspace.submissions.open("ab+") as file:
         file.seek(max(file.seek(0, 2) - 1, 0))
-        torn = file.read(1) not in (b"", b"\n")  # a line that an editor or a merge left without its end
-        file.write(b"\n" * torn + json.dumps(asdict(event), ensure_ascii=False).encode() + b"\n")
+        torn = file.read(1) not in (b"", b"\n")  # a line whose end an editor or a merge took away
+        file.write(b"\n" * torn + json.dumps(asdict(event)).encode() + b"\n")
 
 
 def latest(workspace: Workspace) -> dict[int, Event]:
@@ -43,17 +43,15 @@ def latest(workspace: Workspace) -> dict[int, Event]:
     """
     events: dict[int, Event] = {}
     path = workspace.submissions
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else [], start=1):
         try:
-            event = Event(**json.loads(line))
+            event = Event(**json.loads(line)) if line.strip() else None
         except (ValueError, TypeError) as error:
             raise KglError(
                 f"submissions.jsonl line {number} is no event ({error}); mend or delete that line."
             ) from None
-        events[event.ref] = event
+        if event:
+            events[event.ref] = event
     return events
 
 

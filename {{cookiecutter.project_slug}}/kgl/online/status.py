@@ -5,23 +5,23 @@ from dataclasses import dataclass
 from kgl.errors import KglError
 from kgl.online.client import Contest, Kaggle
 from kgl.online.journal import Event, append, latest
-from kgl.online.submissions import list_submissions, updated
-from kgl.online.submit import allowance
+from kgl.online.submit import allowance, list_submissions, merged
 from kgl.paths import Workspace
 
 
 @dataclass(frozen=True)
 class Line:
-    """A place on the leaderboard that matters: the top or the last one with a medal."""
+    """A place on the public leaderboard that matters: the top, or the last with a medal; `distance` from your score."""
 
     name: str
     place: int
     score: float
+    distance: float | None
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where the team stands. `lines` are of the public leaderboard, as Kaggle shows it now."""
+    """Where the team stands, as Kaggle shows it now; submissions newest first."""
 
     contest: Contest
     submissions: list[Event]
@@ -57,27 +57,32 @@ def read_status(workspace: Workspace, kaggle: Kaggle) -> Status:
         left = allowance(kaggle)
     except KglError as error:
         left = error.message
-    return Status(contest, _refresh(workspace, kaggle), _lines(kaggle, contest), left)
+    submissions = _refresh(workspace, kaggle)
+    return Status(contest, submissions, _lines(kaggle, contest, submissions), left)
 
 
 def _refresh(workspace: Workspace, kaggle: Kaggle) -> list[Event]:
-    """Kaggle's submissions, newest first, as events; those of this workspace with run and CV, and recorded anew."""
-    known = latest(workspace)
-    events = []
+    """Kaggle's submissions, newest first; those of this workspace with run and CV, recorded anew if they changed."""
+    known, events = latest(workspace), []
     for one in list_submissions(kaggle):
-        before = known.get(one.ref) or Event(one.ref, "", "", one.description, one.time, "pending")
-        event = updated(before, one)
-        if one.ref in known and event != before:
+        event = merged(known.get(one.ref, one), one)
+        if one.ref in known and event != known[one.ref]:
             append(workspace, event)
         events.append(event)
     return events
 
 
-def _lines(kaggle: Kaggle, contest: Contest) -> list[Line]:
+def _lines(kaggle: Kaggle, contest: Contest, submissions: list[Event]) -> list[Line]:
     places = {"top": 1, **medal_places(contest.teams)}
     rows = kaggle.every("get_leaderboard", "submissions", most=max(places.values()))
-    scores = {name: rows[place - 1].score for name, place in places.items() if 0 < place <= len(rows)}
-    return [Line(name, places[name], float(score)) for name, score in scores.items() if score]
+    scores = [float(row.score) for row in rows if row.score]
+    ours = [one.public_score for one in submissions if one.public_score is not None]
+    best = None if not (ours and scores) else max(ours) if scores[0] >= scores[-1] else min(ours)
+    return [
+        Line(name, place, scores[place - 1], None if best is None else abs(scores[place - 1] - best))
+        for name, place in places.items()
+        if 0 < place <= len(scores)
+    ]
 
 
 def final_two(submissions: list[Event], *, greater_is_better: bool) -> list[Event]:

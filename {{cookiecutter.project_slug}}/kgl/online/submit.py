@@ -1,19 +1,19 @@
 """kgl submit: no slot is spent on a bad file, none twice on the same one, and nothing is lost on the way."""
 
+import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from kgl.errors import FAILED, REFUSED, KglError
-from kgl.online.client import Contest, Kaggle, explain_rules
+from kgl.online.client import Kaggle
 from kgl.online.fetch import digest
 from kgl.online.journal import Event, append, latest, now
-from kgl.online.refusals import reset_time
-from kgl.online.submissions import Submission, describe, list_submissions, mark, updated
+from kgl.online.refusals import reset_time, rules_not_accepted
 from kgl.paths import Workspace
 
-FIRST_PAUSE, LONGEST_PAUSE, CAP = 2.0, 60.0, 600.0
-"""Seconds between two looks at a pending submission, growing by half, and after how many in all the wait ends."""
+FIRST_PAUSE, LONGEST_PAUSE, CAP = 2.0, 60.0, 600.0  # seconds between looks (growing by half) and of waiting in all
 
 
 def refuse_sent(workspace: Workspace, file: Path) -> str:
@@ -29,59 +29,50 @@ def refuse_sent(workspace: Workspace, file: Path) -> str:
     return sha256
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A checked file of a run, what is said of it, and whether it is sent although its content was sent before."""
+
+    run: str
+    file: Path
+    cv_score: float | None = None
+    note: str = ""
+    again: bool = False
+
+
 def submit(
     workspace: Workspace,
     kaggle: Kaggle,
-    run: str,
-    file: Path,
+    candidate: Candidate,
     *,
-    cv_score: float | None,
-    note: str,
-    again: bool,
     confirm: Callable[[str], bool],
     say: Callable[[str], None],
     cap: float = CAP,
 ) -> Event | None:
-    """Send a file that was checked, wait for its score, and record both; None if the user said no.
+    """Send a file, wait for its score, and record both; None if the user said no.
 
     Args:
-        again: send content that was sent before.
-        confirm: asked once, with the allowance, before anything is uploaded.
+        confirm: asked once, with description and allowance, before anything is uploaded.
         say: takes a line about what is done.
         cap: seconds of waiting, after which the submission is left pending.
 
     Raises:
-        KglError: sent already, upload failed, or Kaggle could not score the file (1); refused by Kaggle (3).
+        KglError: sent already, upload broken, or the file cannot be scored (1); refused by Kaggle (3).
     """
-    sha256 = digest(file) if again else refuse_sent(workspace, file)
-    _refuse_closed(kaggle.contest())
+    c = candidate
+    sha256 = digest(c.file) if c.again else refuse_sent(workspace, c.file)
+    _refuse_closed(kaggle)
+    event = Event(0, c.run, sha256, describe(c.run, sha256, c.cv_score, c.note), now(), cv_score=c.cv_score)
     before = list_submissions(kaggle)
-    message = describe(run, sha256, cv_score=cv_score, note=note)
-    if not again:
-        _recover(workspace, before, Event(0, run, sha256, message, now(), "pending", cv_score=cv_score))
-    if not confirm(f"{message}\n{allowance(kaggle)}"):
+    if not c.again:
+        _refuse_known(workspace, before, event)
+    if not confirm(f"{event.message}\n{allowance(kaggle)}"):
         return None
-    ref = _create(kaggle, _upload(kaggle, file), message, {one.ref for one in before})
-    event = Event(ref, run, sha256, message, now(), "pending", cv_score=cv_score)
+    ref = _create(kaggle, _upload(kaggle, c.file), event.message, {one.ref for one in before})
+    event = replace(event, ref=ref, time=now())
     append(workspace, event)
-    say(f"submitted    {message} (ref {ref}); waiting for the score, Ctrl-C loses nothing")
+    say(f"submitted    ref {ref}; waiting for the score (Ctrl-C loses nothing)")
     return finish(workspace, kaggle, event, cap=cap)
-
-
-def allowance(kaggle: Kaggle) -> str:
-    """What is left of the allowance, in words.
-
-    Raises:
-        KglError: nothing is left (status 3).
-    """
-    limits = kaggle.call("get_submission_limits")
-    if limits.num_allowed_now > 0:
-        return f"{limits.num_allowed_now} left today ({limits.num_today} used, back at {reset_time()})"
-    if limits.limited_by_total:
-        raise KglError(f"no submission left: this contest's total is used up ({limits.num_total} sent).", REFUSED)
-    raise KglError(
-        f"no submission left today ({limits.num_today} used); the allowance is back at {reset_time()}.", REFUSED
-    )
 
 
 def finish(workspace: Workspace, kaggle: Kaggle, event: Event, *, cap: float = CAP) -> Event:
@@ -94,52 +85,100 @@ def finish(workspace: Workspace, kaggle: Kaggle, event: Event, *, cap: float = C
     while event.status == "pending" and waited < cap:
         kaggle.sleep(pause)
         waited, pause = waited + pause, min(pause * 1.5, LONGEST_PAUSE)
-        found = _look(kaggle, event.ref)
-        if found and found.status != "pending":
-            event = updated(event, found)
+        try:
+            found = [one for one in list_submissions(kaggle) if one.ref == event.ref and one.status != "pending"]
+        except KglError as error:
+            if error.status != FAILED:
+                raise
+            continue  # the network may come back before the wait ends
+        if found:
+            event = merged(event, found[0])
             append(workspace, event)
     if event.status == "error":
-        raise KglError(
-            f"Kaggle could not score the file: {event.error or 'no reason given'} (no slot of the day is used)."
-        )
+        raise KglError(f"Kaggle could not score the file: {event.error or 'no reason given'} (this costs no slot).")
     return event
 
 
-def _look(kaggle: Kaggle, ref: int) -> Submission | None:
-    """The submission, or None while it is not listed or Kaggle does not answer."""
-    try:
-        return next((one for one in list_submissions(kaggle) if one.ref == ref), None)
-    except KglError as error:
-        if error.status == FAILED:
-            return None
-        raise
-
-
-def _refuse_closed(contest: Contest) -> None:
-    if contest.code_only:
-        raise KglError(
-            f'"{contest.slug}" takes notebooks only; use kgl notebook push and kgl notebook submit.', REFUSED
+def list_submissions(kaggle: Kaggle) -> list[Event]:
+    """The newest submissions of the user's team, newest first, with what Kaggle knows of them."""
+    return [
+        Event(
+            ref=int(one.ref or 0),
+            run="",
+            file_sha256="",
+            message=one.description or "",
+            time=f"{one.date:%Y-%m-%dT%H:%M:%S}+00:00" if one.date else "",
+            status=one.status.name.lower(),
+            public_score=_score(one.public_score),
+            private_score=_score(one.private_score),
+            error=one.error_description or "",
         )
+        for one in kaggle.every("list_submissions", "submissions", most=200)
+    ]
+
+
+def merged(ours: Event, theirs: Event) -> Event:
+    """Our event with the state that Kaggle tells."""
+    return replace(theirs, run=ours.run, file_sha256=ours.file_sha256, time=ours.time, cv_score=ours.cv_score)
+
+
+def allowance(kaggle: Kaggle) -> str:
+    """What is left of the allowance, in words.
+
+    Raises:
+        KglError: nothing is left (status 3).
+    """
+    limits = kaggle.call("get_submission_limits")
+    if limits.num_allowed_now > 0:
+        return f"{limits.num_allowed_now} left today, {limits.num_today} used; reset at {reset_time()}"
+    if limits.limited_by_total:
+        raise KglError(f"no submission left: this contest's total is used up ({limits.num_total} sent).", REFUSED)
+    raise KglError(
+        f"no submission left today ({limits.num_today} used); the allowance is back at {reset_time()}.", REFUSED
+    )
+
+
+def describe(run: str, sha256: str, cv_score: float | None, note: str) -> str:
+    """The description: run, CV, mark of the content, note; without characters that Kaggle is known to stumble on."""
+    cv = "" if cv_score is None else f" cv={cv_score:.5f}"
+    return re.sub(r"[^A-Za-z0-9\-_=.]+", " ", f"{run}{cv} {_mark(sha256)} {note}")[:200].strip()
+
+
+def _mark(sha256: str) -> str:
+    return f"sha={sha256[:12]}"
+
+
+def _score(text: Any) -> float | None:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def _refuse_closed(kaggle: Kaggle) -> None:
+    contest = kaggle.contest()
+    if contest.code_only:
+        raise KglError(f'"{kaggle.slug}" takes notebooks only; use kgl notebook push and kgl notebook submit.', REFUSED)
     if not contest.entered:
-        raise explain_rules(contest.slug)
+        raise rules_not_accepted(kaggle.slug)
     if contest.closed:
-        raise KglError(f'"{contest.slug}" takes no submissions now (closed).', REFUSED)
+        raise KglError(f'"{kaggle.slug}" is closed: it takes no submissions now.', REFUSED)
 
 
 def _sent_already(event: Event) -> KglError:
     score = f"public {event.public_score}" if event.public_score is not None else event.status
+    when = event.time[:16].replace("T", " ")
     return KglError(
-        f"the same content was sent already: {event.run or 'by another way'}, {event.time[:16].replace('T', ' ')} UTC, "
-        f"ref {event.ref}, {score}; --again sends it once more."
+        f"the same content was sent already: {event.run}, {when} UTC, ref {event.ref}, {score}. "
+        "Send something new, or add --again."
     )
 
 
-def _recover(workspace: Workspace, submissions: list[Submission], event: Event) -> None:
-    """Refuse content that Kaggle has but submissions.jsonl lacks (sent elsewhere, or cut off), after recording it."""
+def _refuse_known(workspace: Workspace, submissions: list[Event], event: Event) -> None:
+    """Refuse content that Kaggle has and submissions.jsonl lacks (sent elsewhere, or cut off), after recording it."""
     for one in submissions:
-        if mark(event.file_sha256) in one.description:
-            run = one.description.split()[0]
-            found = updated(replace(event, ref=one.ref, run=run, time=one.time, message=one.description), one)
+        if _mark(event.file_sha256) in one.message:
+            found = replace(merged(event, one), run=one.message.split()[0], time=one.time)
             append(workspace, found)
             raise _sent_already(found)
 
@@ -148,11 +187,8 @@ def _upload(kaggle: Kaggle, file: Path) -> str:
     """Bring the file up; from the beginning again if that breaks. Returns the token that CreateSubmission wants."""
     import requests
 
-    status = file.stat()
-    about = {"content_length": status.st_size, "last_modified_epoch_seconds": int(status.st_mtime)}
-
-    def once(_: object) -> str:
-        place = kaggle.call("start_submission_upload", file_name=file.name, **about)
+    def once(api: object) -> str:
+        place = kaggle.call("start_submission_upload", file_name=file.name, content_length=file.stat().st_size)
         with file.open("rb") as content:
             answer = requests.put(place.create_url, data=content, timeout=kaggle.timeout)
         if answer.status_code not in (200, 201):
@@ -162,9 +198,9 @@ def _upload(kaggle: Kaggle, file: Path) -> str:
     try:
         return kaggle.ask(once)
     except KglError as error:
-        if error.status == FAILED:
-            raise KglError(f"the upload broke ({error.message}) No slot of the day was used.") from error
-        raise
+        if error.status != FAILED:
+            raise
+        raise KglError(f"the upload broke, and nothing was submitted (no slot is used): {error.message}") from error
 
 
 def _create(kaggle: Kaggle, token: str, message: str, before: set[int]) -> int:
@@ -173,7 +209,7 @@ def _create(kaggle: Kaggle, token: str, message: str, before: set[int]) -> int:
     Raises:
         KglError: refused (3); no answer, or Kaggle says that it is done and it is not there (1).
     """
-    for attempt in range(1, kaggle.attempts + 1):
+    for left in reversed(range(kaggle.attempts)):
         try:
             answer = kaggle.call(
                 "create_submission", attempts=1, blob_file_tokens=token, submission_description=message
@@ -183,23 +219,22 @@ def _create(kaggle: Kaggle, token: str, message: str, before: set[int]) -> int:
                 raise
             if ref := _read_back(kaggle, message, before):
                 return ref
-            if attempt == kaggle.attempts:
+            if not left:
                 raise
         else:
             if ref := _read_back(kaggle, message, before) or answer.ref:
                 return int(ref)
-            left = allowance(kaggle)  # refuses by itself where that is the reason
-            raise KglError(
-                f'Kaggle said "{answer.message}", but there is no such submission: nothing was sent. {left}.'
-            )
+            allowed = allowance(kaggle)  # refuses by itself where that is the reason
+            raise KglError(f'Kaggle said "{answer.message}", but the submission is not there. Try again: {allowed}.')
     raise AssertionError("unreachable")
 
 
 def _read_back(kaggle: Kaggle, message: str, before: set[int]) -> int:
     """The ref of the new submission with this description; 0 if there is none after some looks."""
     for look in range(3):
-        for one in list_submissions(kaggle):
-            if one.ref and one.ref not in before and one.description == message:
-                return one.ref
+        if found := [
+            one.ref for one in list_submissions(kaggle) if one.message == message and one.ref not in before | {0}
+        ]:
+            return found[0]
         kaggle.sleep(2.0**look)
     return 0
