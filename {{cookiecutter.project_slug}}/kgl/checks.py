@@ -1,0 +1,87 @@
+"""What `kgl doctor` can tell without Kaggle: machine, facts, data and folds."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from kgl.cores import usable_cores
+from kgl.errors import KglError
+from kgl.findings import Finding
+from kgl.fold_file import current_hash
+from kgl.folds import read_folds
+from kgl.paths import Workspace
+from kgl.tables import Data, load_data, text_ids
+
+LITTLE_DISK = 2e9
+
+
+def check_workspace(workspace: Workspace) -> list[Finding]:
+    """Findings from the machine to the folds; what rests on something that is broken is not looked at."""
+    findings = list(check_machine(workspace))
+    try:
+        data = load_data(workspace)
+    except KglError as error:
+        return [*findings, Finding("block", error.message, "mend that first; kgl init fills in facts, kgl download fetches files")]
+    shape = f"{len(data.train):,} training and {len(data.test):,} test rows, {data.train.shape[1] - 1} columns"
+    return [*findings, Finding("ok", shape), *check_data(data), *check_folds(workspace, data)]
+
+
+def check_machine(workspace: Workspace) -> Iterator[Finding]:
+    """Python, cores and disk."""
+    cores, seen = usable_cores(), os.cpu_count() or 1
+    limited = f" of {seen} (the container's or the process's limit)" if cores < seen else ""
+    yield Finding("ok", f"Python {sys.version.split()[0]}, {cores} cores{limited}")
+    free = shutil.disk_usage(workspace.root).free
+    level, mend = ("warn", "free some, or point [files] root at another disk") if free < LITTLE_DISK else ("ok", "")
+    yield Finding(level, f"{free / 1e9:.1f} GB free on disk", mend)
+
+
+def check_data(data: Data) -> Iterator[Finding]:
+    """What is odd in the tables; none of it stops training."""
+    if data.train_only:
+        yield Finding("warn", f"in train only, and left out: {_some(data.train_only)}", "join them to test in contest.py if test could know them")
+    columns = data.train.columns[1:]
+    empty = [str(c) for c in columns if data.train[c].isna().all()]
+    if empty:
+        yield Finding("warn", f"without any value in train, and left out: {_some(empty)}", "drop them in the experiments, or look at the file")
+    numbers = data.train[columns].select_dtypes("number")
+    infinite = [str(c) for c in numbers if np.isinf(numbers[c].to_numpy(dtype=float, na_value=np.nan)).any()]
+    if infinite:
+        yield Finding("warn", f"infinite values, taken as missing: {_some(infinite)}", "clip them in contest.py if they mean something")
+    ids = text_ids(data.full, data.competition.id)
+    if ids is not None and ids.duplicated().any():
+        what = f"{int(ids.duplicated().sum()):,} rows of train repeat an id: rows are numbered, equal ids stay in one fold"
+        yield Finding("warn", what, "look whether id in competition.toml is right")
+    if data.target.one_label:
+        yield from _rare_labels(data)
+
+
+def _rare_labels(data: Data) -> Iterator[Finding]:
+    counts = pd.Series(data.y).value_counts()
+    rare = [f"{data.target.labels[code]} ({n})" for code, n in counts.items() if n < data.competition.folds.n_splits]
+    if rare:
+        what = f"labels with fewer rows than folds: {_some(rare)}; some folds cannot learn or validate them"
+        yield Finding("warn", what, "fewer folds (folds.n_splits), or join labels in contest.py")
+
+
+def check_folds(workspace: Workspace, data: Data) -> Iterator[Finding]:
+    """Whether folds.parquet is there, fits competition.toml, and covers the training rows."""
+    settings = data.competition.folds
+    if not workspace.folds.is_file():
+        yield Finding("ok", "no folds yet; the first training makes them")
+        return
+    try:
+        folds = read_folds(workspace.folds, settings)
+        folds.of(data)
+    except KglError as error:
+        yield Finding("block", error.message, "kgl folds --force makes them anew")
+        return
+    yield Finding("ok", f"{len(folds.numbers)} folds, scheme {folds.scheme}, {current_hash(workspace, settings)}")
+
+
+def _some(names: list[str] | tuple[str, ...], shown: int = 6) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

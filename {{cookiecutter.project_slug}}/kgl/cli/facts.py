@@ -1,0 +1,88 @@
+"""kgl init and kgl folds: what the contest is, and how its rows are split."""
+
+import json
+import sys
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from kgl.errors import usage
+
+if TYPE_CHECKING:
+    from kgl.facts import Fact
+
+
+@click.command()
+@click.argument("pairs", nargs=-1, metavar="[key=value...]")
+@click.option("--yes", is_flag=True, help="Take what is not sure, marked with '?', without asking.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Find the facts of the contest in its files and write them into competition.toml.
+
+    \b
+    kgl init                                       # asks about what is not sure
+    kgl init metric=auc folds.n_splits=10 --yes    # any fact can be set
+    """
+    from kgl.competition import load_competition, parse_facts, save_facts
+    from kgl.facts import find_facts
+    from kgl.paths import find_workspace
+
+    workspace = find_workspace()
+    given = parse_facts(pairs)
+    found = find_facts(workspace, load_competition(workspace), given)
+    unsure = [fact for fact in found if not fact.sure]
+    if not as_json:
+        _print_facts(found)
+    if unsure and not yes:
+        if not sys.stdin.isatty():
+            raise usage(f"{', '.join(fact.key for fact in unsure)}: not sure. Say it ({unsure[0].key}=...), or take it with --yes.")
+        found = [fact if fact.sure else _ask(fact) for fact in found]
+    save_facts(workspace, given | {fact.key: fact.value for fact in found})
+    if as_json:
+        return click.echo(json.dumps([asdict(fact) for fact in found], indent=2))
+    click.echo("written to competition.toml, where you can change each of them")
+    click.echo("Next: uv run kgl baseline")
+
+
+def _print_facts(facts: "list[Fact]") -> None:
+    from kgl.facts import table_of
+
+    rows = [("fact", "value", "why"), *table_of(facts)]
+    widths = [min(40, max(len(row[i]) for row in rows)) for i in range(2)]
+    for row in rows:
+        click.echo(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}")
+
+
+def _ask(fact: "Fact") -> "Fact":
+    from kgl.competition import parse_facts
+
+    shown = ",".join(fact.value) if isinstance(fact.value, tuple) else fact.value
+    answer = click.prompt(f"{fact.key} ({fact.why})", default=shown)
+    return replace(fact, value=parse_facts((f"{fact.key}={answer}",))[fact.key], sure=True)
+
+
+@click.command()
+@click.option("--force", is_flag=True, help="Make the split anew; runs on the old one are then no longer compared.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def folds(force: bool, as_json: bool) -> None:
+    """Split the training rows, once for all experiments, as [folds] of competition.toml says."""
+    from kgl.folds import make_folds, read_folds, save_folds, summary
+    from kgl.paths import find_workspace
+    from kgl.tables import load_data
+
+    workspace = find_workspace()
+    data = load_data(workspace)
+    settings = data.competition.folds
+    if force or not workspace.folds.is_file():
+        save_folds(workspace.folds, make_folds(data, settings), settings)
+        done = "written to data/folds.parquet; keep it in git"
+    else:
+        done = "there already, left as it is; --force makes it anew, and older runs are then no longer compared"
+    made = read_folds(workspace.folds, settings)
+    table = summary(made, data)
+    if as_json:
+        return click.echo(json.dumps({"scheme": made.scheme, "hash": made.hash(), "folds": table.to_dict("records")}, indent=2))
+    click.echo(f"scheme {made.scheme}, {len(made.numbers)} folds: {done}")
+    click.echo(table.to_string(index=False))
+    click.echo("Next: uv run kgl baseline")
