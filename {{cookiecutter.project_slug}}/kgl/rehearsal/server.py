@@ -213,13 +213,13 @@ class PracticeKaggle:
     def receive(self, exchange: Exchange) -> None:
         """The bytes of an upload. A broken one keeps what arrived; `Content-Range: bytes */N` asks how much that is."""
         token = exchange.route.rsplit("/", 1)[-1]
-        if token not in self.uploads:
-            raise Refused(404, "Upload not found", "NOT_FOUND")
-        request, content = self.uploads[token]
+        request, content = self.uploads.get(token, ({}, bytearray()))
         if start := re.match(r"bytes (\d+)-", exchange.headers.get("Content-Range", "bytes 0-")):
             del content[int(start[1]) :]
         for piece in exchange.pieces():
             content += piece
+        if not request:
+            raise Refused(404, "Upload not found", "NOT_FOUND")
         if len(content) >= request.get("contentLength", 0):
             return exchange.send(200, {})
         received: Json = {"Range": f"bytes=0-{len(content) - 1}"} if content else {}

@@ -90,11 +90,10 @@ class Exchange(BaseHTTPRequestHandler):
                 self.write(piece)
 
     def answer(self) -> None:
-        """Answer one request of any kind; what is refused closes the connection, since a body may be left unread."""
+        """Answer one request of any kind."""
         try:
             cast(Server, self.server).serve(self)
         except Refused as refused:
-            self.close_connection = True
             self.send(refused.code, refused.body)
 
     do_GET = do_POST = do_PUT = answer
