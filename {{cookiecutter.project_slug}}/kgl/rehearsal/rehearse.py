@@ -1,0 +1,87 @@
+"""`kgl rehearse`: the commands of a first evening, run for real against the practice Kaggle, in a workspace that is thrown away."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from kgl.competition import load_competition
+from kgl.errors import KglError
+from kgl.paths import Workspace, write_text
+from kgl.rehearsal.server import PracticeKaggle, Submission
+from kgl.rehearsal.titanic import sample_contest
+from kgl.session import Say
+
+NOT_COPIED = (
+    ".*",
+    "data",
+    "runs",
+    "notebooks",
+    "tests",
+    "reports",
+    "__pycache__",
+    "*.egg-info",
+    "uv.lock",
+    "submissions.jsonl",
+)
+SAMPLE_FACTS = 'slug = "titanic"\nkind = "tabular"\nmetric = "accuracy"\n'
+
+
+def rehearse(workspace: Workspace, say: Say = print) -> Submission:
+    """Download, baseline, board, submit and, after the deadline, the private score, with the workspace's own code.
+
+    Everything happens in a temporary copy with its own home folder and token; nothing of the user's is read or written
+    but the code. The contest is a sample: made-up passengers after the published table of those aboard the Titanic.
+
+    Args:
+        workspace: where the code lies.
+        say: takes what is printed, a line at a time.
+
+    Raises:
+        KglError: a command failed; its own sentence stands above.
+    """
+    with tempfile.TemporaryDirectory(prefix="kgl-rehearsal-", ignore_cleanup_errors=True) as folder:
+        copy, home = Path(folder) / "workspace", Path(folder) / "home"
+        shutil.copytree(workspace.root, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        commands = [["download"], ["baseline"], ["board"], ["submit", "--yes"]]
+        if load_competition(workspace).target != ("Survived",):
+            write_text(copy / "competition.toml", SAMPLE_FACTS)
+            commands.insert(1, ["init", "--yes"])
+        with PracticeKaggle(sample_contest()) as kaggle:
+            limit = kaggle.contest.daily_limit
+            say(
+                f'Practice Kaggle on 127.0.0.1:{kaggle.port}, sample contest "{kaggle.contest.title}", {limit} submissions a day'
+            )
+            environment = kaggle.environment(home) | {"PYTHONPATH": str(copy), "PYTHONIOENCODING": "utf-8"}
+            for command in commands:
+                _run(command, copy, environment, say)
+            kaggle.close_contest()
+            say("The deadline passes.")
+            _run(["status"], copy, environment, say)
+            return kaggle.submissions[-1]
+
+
+def _run(command: Sequence[str], folder: Path, environment: dict[str, str], say: Say) -> None:
+    say(f"$ kgl {' '.join(command)}")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kgl", *command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+    try:
+        for line in process.stdout or ():
+            say(f"    {line.rstrip()}")
+        status = process.wait()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if status:
+        raise KglError(f"the rehearsal ended at kgl {command[0]} (exit status {status}); its reason stands above.")
