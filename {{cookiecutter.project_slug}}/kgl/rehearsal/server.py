@@ -4,7 +4,6 @@
 whatever the port. Addresses, JSON and the order of calls are those of kaggle 2.2 and kagglesdk 0.1.3x.
 """
 
-import base64
 import io
 import json
 import os
@@ -14,6 +13,8 @@ import tempfile
 import threading
 import time
 import zipfile
+from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
@@ -22,7 +23,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from kgl.rehearsal.contest import BadSubmission, PracticeContest
-from kgl.rehearsal.web import Content, Exchange, Json, Refused, Server, size_of
+from kgl.rehearsal.web import Content, Exchange, Json, Refused, Server, size_of, tag_of
 
 STORAGE = "http://storage.localhost"  # another host than the API's, as at Kaggle: the client drops the token there
 
@@ -59,6 +60,8 @@ class PracticeKaggle:
         self.contest = contest
         self.username, self.key, self.team = "rehearsal", secrets.token_hex(16), "You (rehearsal)"
         self.token = f"KGAT_{secrets.token_hex(16)}"
+        legacy = b64encode(f"{self.username}:{self.key}".encode()).decode()
+        self.credentials = {f"Bearer {self.token}", f"Basic {legacy}"}
         self.submissions: list[Submission] = []
         self.uploads: dict[str, tuple[Json, bytearray]] = {}  # by token: StartSubmissionUpload, what has arrived
         self.lock = threading.RLock()
@@ -119,13 +122,12 @@ class PracticeKaggle:
 
     def check(self, exchange: Exchange, request: Json) -> None:
         """Who asks, for which contest, and are its rules accepted?"""
-        basic = base64.b64encode(f"{self.username}:{self.key}".encode()).decode()
-        if exchange.headers.get("Authorization") not in (f"Bearer {self.token}", f"Basic {basic}"):
+        if exchange.headers.get("Authorization") not in self.credentials:
             raise Refused(401, "Request is missing valid authentication credentials", "UNAUTHENTICATED")
         if request.get("competitionName", self.contest.slug) != self.contest.slug:
             raise Refused(404, f"Competition not found: {request['competitionName']}", "NOT_FOUND")
-        if not self.contest.entered and re.search("Download|Submission", exchange.endpoint):
-            sentence = "You must accept this competition's rules before you'll be able to continue."
+        if not self.contest.entered and re.match("DownloadData|StartSubmission|Create", exchange.endpoint):
+            sentence = "You must accept this competition's rules before you'll be able to download files or submit."
             raise Refused(403, sentence, "PERMISSION_DENIED", "RulesAcceptanceRequired")
 
     def call(self, endpoint: str, request: Json) -> Json | str | bytes:
@@ -183,24 +185,22 @@ class PracticeKaggle:
         """What lies at an address of the storage."""
         files, name = self.contest.files, route.removeprefix("/data/")
         if route.startswith("/bundle/"):
-            return self.pack("archive", files)
+            return self.pack(files)
         if name in files:
             return files[name]
         if (inside := name.removesuffix(".zip")) in files:
-            return self.pack(inside, {inside.rsplit("/", 1)[-1]: files[inside]})
+            return self.pack({inside.rsplit("/", 1)[-1]: files[inside]})
         raise Refused(404, "The specified key does not exist", "NOT_FOUND")
 
-    def pack(self, name: str, files: dict[str, Content]) -> Path:
-        """A zip of files, made once."""
-        path = Path(self.packed.name, md5(name.encode()).hexdigest())
+    def pack(self, files: Mapping[str, Content]) -> Path:
+        """A zip of files; the same files give the same zip."""
+        state = repr([(name, tag_of(content)) for name, content in files.items()])
+        path = Path(self.packed.name, md5(state.encode()).hexdigest())
         with self.lock:
             if not path.exists():
                 with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-                    for inside, content in files.items():
-                        if isinstance(content, bytes):
-                            archive.writestr(inside, content)
-                        else:
-                            archive.write(content, inside)
+                    for name, content in files.items():
+                        archive.writestr(name, content if isinstance(content, bytes) else content.read_bytes())
         return path
 
     # Submissions
@@ -236,17 +236,6 @@ class PracticeKaggle:
         self.submissions.append(Submission(ref, upload["fileName"], description, bytes(content), utc_now()))
         return {"message": f"Successfully submitted to {self.contest.title}", "ref": ref}
 
-    def settle(self, one: Submission) -> None:
-        """Score a submission that was pending long enough."""
-        age = time.monotonic() - one.born
-        if one.status != "PENDING" or one.polls < self.contest.pending_polls or age < self.contest.pending_seconds:
-            return
-        try:
-            one.public, one.private = self.contest.score(one.content)
-            one.status = "COMPLETE"
-        except BadSubmission as error:
-            one.status, one.error = "ERROR", str(error)
-
     def shown(self, one: Submission) -> Json:
         """A submission as its owner sees it: no private score before the deadline."""
         closed = utc_now() >= self.contest.deadline
@@ -256,8 +245,14 @@ class PracticeKaggle:
         return about | {name: "" if score is None else f"{score:.5f}" for name, score in scores.items()}
 
     def api_list_submissions(self, request: Json) -> Json:
+        """The newest first; what was pending long enough is scored now."""
         for one in self.submissions:
-            self.settle(one)
+            old = time.monotonic() - one.born >= self.contest.pending_seconds
+            if one.status == "PENDING" and old and one.polls >= self.contest.pending_polls:
+                try:
+                    one.status, (one.public, one.private) = "COMPLETE", self.contest.score(one.content)
+                except BadSubmission as error:
+                    one.status, one.error = "ERROR", str(error)
             one.polls += 1
         return page([self.shown(one) for one in reversed(self.submissions)], request, "submissions")
 
@@ -265,7 +260,8 @@ class PracticeKaggle:
         """The allowance of the day (UTC): what is pending counts, what ended as an error does not."""
         counted = [one for one in self.submissions if one.status != "ERROR"]
         today = sum(one.date.date() == utc_now().date() for one in counted)
-        return {"numToday": today, "numTotal": len(counted), "numAllowedNow": max(0, self.contest.daily_limit - today)}
+        allowed = max(0, self.contest.daily_limit - today) if self.contest.entered else 0
+        return {"numToday": today, "numTotal": len(counted), "numAllowedNow": allowed}
 
     # Leaderboard
 
@@ -282,13 +278,10 @@ class PracticeKaggle:
 
     def api_download_leaderboard(self, request: Json) -> bytes:
         """The leaderboard as Kaggle sends it: a CSV in a zip."""
-        lines = [
-            "Rank,TeamId,TeamName,Score",
-            *(f"{r['teamId']},{','.join(map(str, r.values()))}" for r in self.standings()),
-        ]
-        packed = io.BytesIO()
+        lines = [",".join(map(str, (row["teamId"], *row.values()))) for row in self.standings()]
+        text, packed = "\n".join(["Rank,TeamId,TeamName,Score", *lines, ""]), io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr(f"{self.contest.slug}-publicleaderboard.csv", "\n".join(lines) + "\n")
+            archive.writestr(f"{self.contest.slug}-publicleaderboard.csv", text)
         return packed.getvalue()
 
 

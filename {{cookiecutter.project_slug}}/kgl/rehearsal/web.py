@@ -75,7 +75,7 @@ class Exchange(BaseHTTPRequestHandler):
 
     def send_content(self, content: Content, changed: datetime) -> None:
         """A file, or its rest if Range asks for that and the file is still the one that If-Range means."""
-        size, tag = size_of(content), _tag(content)
+        size, tag = size_of(content), tag_of(content)
         date = format_datetime(changed.replace(tzinfo=UTC), usegmt=True)
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         first = int(wanted[1]) if wanted and self.headers.get("If-Range", tag) in (tag, date) else 0
@@ -123,7 +123,7 @@ def size_of(content: Content) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
-def _tag(content: Content) -> str:
+def tag_of(content: Content) -> str:
     """What tells one state of a file from another."""
     stat = None if isinstance(content, bytes) else content.stat()
     return f'"{stat.st_size:x}-{stat.st_mtime_ns:x}"' if stat else f'"{md5(cast(bytes, content)).hexdigest()}"'
