@@ -180,6 +180,7 @@ def test_a_range_of_a_file_that_has_changed_is_the_whole_file(kaggle: PracticeKa
 def test_a_submission_is_pending_then_scored_and_its_private_score_comes_with_the_deadline(
     kaggle: PracticeKaggle, tmp_path: Path
 ) -> None:
+    kaggle.contest.daily_limit = 2
     (tmp_path / "good.csv").write_text(submission(kaggle.contest))
     (tmp_path / "short.csv").write_text("PassengerId,Survived\n892,0\n")
     listing = "api.competition_submissions('titanic')"
@@ -189,6 +190,7 @@ def test_a_submission_is_pending_then_scored_and_its_private_score_comes_with_th
         good="api.competition_submit('good.csv', 'everybody dies', 'titanic', quiet=True)",
         short="api.competition_submit('short.csv', 'too short', 'titanic', quiet=True)",
         pending=listing,
+        one_too_many="api.competition_submit('good.csv', 'more', 'titanic', quiet=True)",
         while_pending="api.competition_get_submission_limits('titanic')",
         scored=listing,
         limits="api.competition_get_submission_limits('titanic')",
@@ -197,34 +199,24 @@ def test_a_submission_is_pending_then_scored_and_its_private_score_comes_with_th
     )
     assert answers["good"]["ref"] > 0
     assert [one["status"] for one in answers["pending"]] == ["PENDING", "PENDING"]
-    assert answers["while_pending"]["numAllowedNow"] == 8
+    assert answers["while_pending"]["numAllowedNow"] == 0
+    refusal = json.loads(answers["one_too_many"]["body"])["error"]
+    assert refusal["code"] == 400
+    assert "daily Submission allowance (2)" in refusal["message"]
     error, good = answers["scored"]
     assert (error["status"], good["status"]) == ("ERROR", "COMPLETE")
     assert error["errorDescription"] == "Evaluation Exception: Submission must have 418 rows"
     assert (good["description"], good["fileName"]) == ("everybody dies", "good.csv")
     public, private = kaggle.contest.score((tmp_path / "good.csv").read_bytes())
     assert (good["publicScore"], good["privateScore"]) == (f"{public:.5f}", "")
-    assert answers["limits"]["numAllowedNow"] == 9  # what ended as an error does not count
+    assert answers["limits"]["numAllowedNow"] == 1  # what ended as an error does not count
     rank = [row["teamName"] for row in answers["leaderboard"]].index(kaggle.team) + 1
     with zipfile.ZipFile(tmp_path / "board" / "titanic.zip") as archive:
         assert archive.read(archive.namelist()[0]).decode().splitlines()[rank].split(",")[2] == kaggle.team
 
     kaggle.close_contest()
-    after = ask(kaggle, tmp_path, scored=listing, found="api.competitions_list(search='titanic').competitions")
-    assert after["scored"][1]["privateScore"] == f"{private:.5f}"
-    assert after["found"][0]["userRank"] > 0
-
-
-def test_the_daily_limit_refuses_with_kaggles_reason(kaggle: PracticeKaggle, tmp_path: Path) -> None:
-    kaggle.contest.daily_limit = 1
-    (tmp_path / "good.csv").write_text(submission(kaggle.contest))
-    step = "api.competition_submit('good.csv', 'text', 'titanic', quiet=True)"
-    answers = ask(kaggle, tmp_path, first=step, second=step)
-    assert answers["first"]["ref"] > 0
-    error = json.loads(answers["second"]["body"])["error"]
-    assert error["code"] == 400
-    assert "daily Submission allowance (1)" in error["message"]
-    assert len(kaggle.submissions) == 1
+    assert kaggle.api_list_submissions({})["submissions"][1]["privateScore"] == f"{private:.5f}"
+    assert kaggle.api_get_competition({})["userRank"] > 0
 
 
 def test_without_accepted_rules_files_are_listed_but_not_sent(kaggle: PracticeKaggle, tmp_path: Path) -> None:
@@ -244,13 +236,12 @@ def test_without_accepted_rules_files_are_listed_but_not_sent(kaggle: PracticeKa
 
 
 def test_legacy_keys_are_good_and_a_wrong_token_is_not(kaggle: PracticeKaggle, tmp_path: Path) -> None:
-    environment = kaggle.environment(tmp_path)
-    legacy = environment | {"KAGGLE_USERNAME": kaggle.username, "KAGGLE_KEY": kaggle.key}
+    legacy = kaggle.environment(tmp_path) | {"KAGGLE_USERNAME": kaggle.username, "KAGGLE_KEY": kaggle.key}
     del legacy["KAGGLE_API_TOKEN"]
-    step = "api.competition_list_files('titanic').files"
-    assert len(ask(kaggle, tmp_path, env=legacy, files=step)["files"]) == 3
-    wrong = ask(kaggle, tmp_path, env=environment | {"KAGGLE_API_TOKEN": "KGAT_wrong"}, files=step)
-    assert json.loads(wrong["files"]["body"])["error"]["code"] == 401
+    assert len(ask(kaggle, tmp_path, env=legacy, files="api.competition_list_files('titanic').files")["files"]) == 3
+    service = "/api/v1/competitions.CompetitionApiService/ListDataFiles"
+    answer = fetch(kaggle, service, "POST", b"{}", Authorization="Bearer KGAT_wrong")
+    assert answer.status == json.loads(answer.read())["error"]["code"] == 401
 
 
 def test_an_upload_goes_on_where_it_broke(kaggle: PracticeKaggle) -> None:
