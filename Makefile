@@ -2,6 +2,7 @@
 # Needs Python 3.11 or newer, git and make. uv is installed into .tools/, everything else into .venv/.
 
 PYTHON ?= python3
+STARTER ?= titanic
 WORKSPACE := {{cookiecutter.project_slug}}
 UV := $(CURDIR)/.tools/bin/uv
 BIN := $(CURDIR)/.venv/bin
@@ -19,7 +20,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 export PYTEST_ADDOPTS := -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint fix size file-lists clean setup
+.PHONY: help test demo lint fix size file-lists clean setup
 
 help:  ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -44,10 +45,13 @@ size: setup  ## Print the size of the engine beside its budget
 file-lists: setup  ## Write the lists of files that workspaces consist of (tests/files_*.txt)
 	'$(BIN)/python' -m tests.file_lists
 
-# demo: belongs here
+demo: setup  ## Generate a workspace, install it and rehearse a whole contest in it (STARTER=titanic)
+	rm -rf .demo
+	'$(BIN)/cookiecutter' . --no-input --output-dir .demo starter=$(STARTER)
+	cd .demo/* && '$(UV)' sync && '$(UV)' run kgl rehearse
 
 clean:  ## Delete the environment, the tools and all caches
-	rm -rf .venv .tools .cache uv.lock
+	rm -rf .venv .tools .cache .demo uv.lock
 
 setup: $(UV)
 	@'$(UV)' sync --quiet
