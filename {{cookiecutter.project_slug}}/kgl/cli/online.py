@@ -48,7 +48,7 @@ def download(patterns: tuple[str, ...], force: bool) -> None:
 
     workspace, competition = _open()
     root = workspace.root / competition.files.root
-    done = bring(Kaggle(competition.slug), root, patterns, overwrite=overwrite, say=_notice)
+    done = bring(Kaggle(competition.slug, say=_notice), root, patterns, overwrite=overwrite, say=_notice)
     for file in done.files[:SHOWN]:
         click.echo(f"  {size_text(file.size):>9}  {file.name}")
     if len(done.files) > SHOWN:
@@ -93,7 +93,7 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, fi
         click.echo(text)
         return yes or click.confirm(f"Send it to {competition.slug}?")
 
-    kaggle = Kaggle(competition.slug)
+    kaggle = Kaggle(competition.slug, say=_notice)
     candidate = Candidate(chosen.run, file, cv_score=chosen.cv_score, note=note, again=again)
     try:
         event = send(workspace, kaggle, candidate, confirm=confirm, say=click.echo)
@@ -145,7 +145,7 @@ def status(as_json: bool) -> None:
     from kgl.online.status import read_status
 
     workspace, competition = _open()
-    now = read_status(workspace, Kaggle(competition.slug))
+    now = read_status(workspace, Kaggle(competition.slug, say=_notice))
     if as_json:
         return click.echo(json.dumps(asdict(now), indent=2, default=str))
     _show_submissions(now.submissions)

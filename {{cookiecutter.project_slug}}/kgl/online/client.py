@@ -38,12 +38,14 @@ class Contest:
 class Kaggle:
     """The client for one competition; it connects on the first call.
 
-    slug: the last part of the competition's address. timeout: seconds that a call may wait for the next bytes.
-    attempts: how often a call is tried while the trouble may pass. sleep: what waits between tries.
+    slug: the last part of the competition's address. say: told of each pause before another try.
+    timeout: seconds that a call may wait for the next bytes. attempts: how often a call is tried while the trouble may
+    pass. sleep: what waits between tries.
     """
 
     slug: str
-    timeout: float = 30.0
+    say: Callable[[str], None] = lambda line: None
+    timeout: float = 20.0
     attempts: int = 4
     sleep: Callable[[float], None] = time.sleep
 
@@ -71,6 +73,7 @@ class Kaggle:
                 wait = pause(error, attempt)
                 if not is_passing(error) or wait is None or attempt >= (attempts or self.attempts):
                     raise explain(error, self.slug) from error
+                self.say(f"{explain(error, self.slug).message.partition('. ')[0]}; next try in {wait:.0f} s")
             self.sleep(wait)
 
     def call(self, method: str, *, attempts: int | None = None, **fields: Any) -> Any:

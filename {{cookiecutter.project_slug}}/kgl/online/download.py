@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
+from zipfile import is_zipfile
 
 from kgl.config import nearest
 from kgl.errors import KglError, usage
@@ -147,11 +148,14 @@ class _Work:
 
         def place(part: Path) -> dict[str, str]:
             folder = _unpacks_to(part, remote)
+            try:
+                unpacked = {} if folder is None else unpack(part, self.staging)
+            except RuntimeError:  # it needs a password, or an unknown method: it stays a zip
+                folder = None
             if folder is None:
                 sha256 = digest(part)
                 os.replace(part, self.root / remote.path)
                 return {remote.path: sha256}
-            unpacked = unpack(part, self.staging)
             move_tree(self.staging, self.root / folder, keep=self.keep)
             paths = {(PurePosixPath(folder) / path).as_posix(): file.sha256 for path, file in unpacked.items()}
             return {path: sha256 for path, sha256 in paths.items() if self.root / path not in self.keep}
@@ -190,7 +194,7 @@ def _unpacks_to(part: Path, remote: Remote) -> str | None:
     """The folder for the content of a zip: of one in the list, or of one around the file that was asked for."""
     path = PurePosixPath(remote.path)
     if path.suffix.lower() == ".zip":
-        return folder_for(remote.path, part)
+        return folder_for(remote.path, part) if is_zipfile(part) else None
     with part.open("rb") as file:
         if file.read(4) != b"PK\3\4" or size_of(part) == remote.size:
             return None

@@ -95,7 +95,7 @@ def _receive(response: "Response", target: Path, report: Report) -> None:
         part.unlink(missing_ok=True)
         write_text(known, f"{size} {tag}\n")
     with response, part.open("ab") as file:
-        for piece in response.iter_content(CHUNK):
+        while piece := response.raw.read1(CHUNK, decode_content=True):  # iter_content loses up to CHUNK in a cut
             file.write(piece)
             offset += len(piece)
             report(offset, size)

@@ -31,10 +31,11 @@ def status_of(error: Exception) -> int:
 def is_passing(error: Exception) -> bool:
     """Whether the same call may succeed later: 429, 5xx, lost connections, time limits, cut answers."""
     import requests
+    from urllib3.exceptions import HTTPError
 
     if status := status_of(error):
         return status == 429 or status >= 500
-    passing = (requests.RequestException, ConnectionError, TimeoutError, json.JSONDecodeError)
+    passing = (requests.RequestException, HTTPError, ConnectionError, TimeoutError, json.JSONDecodeError)
     return isinstance(error, passing) and not isinstance(error, requests.exceptions.SSLError)
 
 

@@ -1,0 +1,183 @@
+"""Every trouble with Kaggle, through the real client: what the user sees, the exit status, and that nothing is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from filelock import FileLock
+
+from kgl.rehearsal.titanic import sample_contest
+from tests.baking import ROOT, WORKSPACE
+from tests.kaggle_faults import NEVER_ENDS, FaultyKaggle, at_random, crawl, cut, hang
+from tests.kaggle_files import many_files
+from tests.online_desk import Desk
+from tests.online_table import LOST, TROUBLES, Trouble, markdown
+
+PEAK = """
+import atexit, resource
+atexit.register(lambda: print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with FaultyKaggle(sample_contest()) as kaggle:
+        yield Desk(kaggle, tmp_path)
+
+
+def test_the_table_of_the_documentation_is_the_one_that_is_tested() -> None:
+    assert markdown() in (ROOT / "docs" / "kaggle.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("row", TROUBLES, ids=lambda row: f"{row.trouble}: {row.command.split()[1]}")
+def test_trouble_is_explained_and_nothing_is_lost(desk: Desk, row: Trouble) -> None:
+    if "submit" in row.command:
+        desk.add_run()
+    row.setup(desk)
+    done = desk.kgl(*row.command.split()[1:])
+    assert done.returncode == row.status, done.stdout + done.stderr
+    assert row.sees in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert row.status == 0 or len(done.stderr.rstrip().splitlines()[-1]) < 400
+    row.mend(desk)
+    LOST[row.lost](desk)
+
+
+def test_a_download_cut_twenty_times_ends_bit_identical(desk: Desk) -> None:
+    desk.kaggle.contest.files["noise.bin"] = Random(0).randbytes(5_000_000)
+    desk.kaggle.play("storage", cut(at_random(3), "reset"), times=10).play("storage", cut(at_random(4)), times=10)
+    done = desk.kgl("download")
+    assert done.returncode == 0, done.stderr
+    assert desk.kaggle.count("storage") >= 21
+    assert desk.data() == desk.expected()
+    ranges = [asked.headers["Range"] for asked in desk.kaggle.asked if "Range" in asked.headers]
+    assert len(ranges) >= 10
+
+
+def test_a_download_that_is_killed_goes_on_where_it_was(desk: Desk) -> None:
+    desk.kaggle.contest.files["noise.bin"] = Random(0).randbytes(5_000_000)
+    part = desk.raw / "titanic.zip.part"
+    desk.kaggle.play("storage", crawl(1_500_000), times=NEVER_ENDS)
+    for _ in range(3):
+        before = part.stat().st_size if part.exists() else 0
+        with desk.start("download") as process:
+            while not part.exists() or part.stat().st_size <= before:
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.02)
+            process.kill()
+        assert part.stat().st_size > before
+    desk.kaggle.plays.clear()
+    assert desk.kgl("download").returncode == 0
+    assert desk.kaggle.asked[-1].headers["Range"].startswith("bytes=")
+    assert desk.data() == desk.expected()
+
+
+def test_a_file_that_changes_while_it_is_fetched_is_fetched_from_its_beginning(desk: Desk) -> None:
+    desk.kaggle.contest.files = {"one.bin": Random(0).randbytes(3_000_000)}
+    desk.kaggle.play("storage", cut(2_000_000)).play("storage", cut(0), times=NEVER_ENDS)
+    assert desk.kgl("download").returncode == 1
+    desk.kaggle.plays.clear()
+    desk.kaggle.contest.files = {"one.bin": Random(1).randbytes(3_000_000)}
+    assert desk.kgl("download").returncode == 0
+    assert desk.data() == desk.expected()
+
+
+def test_a_second_download_at_the_same_time_is_refused(desk: Desk) -> None:
+    desk.raw.mkdir(parents=True)
+    with FileLock(desk.raw / ".kgl-lock"):
+        done = desk.kgl("download")
+    assert (done.returncode, "another kgl download is at work" in done.stderr) == (1, True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to a child there")
+def test_ctrl_c_while_the_score_is_awaited_loses_nothing(desk: Desk) -> None:
+    desk.add_run()
+    desk.kaggle.contest.pending_polls = 10**6
+    with desk.start("submit", "everybody-001", "--yes") as process:
+        while not desk.events():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "kgl status picks up its score" in error
+    desk.kaggle.contest.pending_polls = 0
+    assert desk.kgl("status").returncode == 0
+    pending, scored = desk.events()
+    assert (pending["status"], scored["status"]) == ("pending", "complete")
+    assert scored["run"] == "everybody-001"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to a child there")
+def test_ctrl_c_in_mid_download_keeps_the_part(desk: Desk) -> None:
+    desk.kaggle.contest.files["noise.bin"] = Random(0).randbytes(5_000_000)
+    desk.kaggle.play("storage", crawl(2_000_000))
+    part = desk.raw / "titanic.zip.part"
+    with desk.start("download") as process:
+        while not part.exists() or part.stat().st_size < 100_000:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert part.stat().st_size >= 100_000
+    assert desk.kgl("download").returncode == 0
+    assert desk.data() == desk.expected()
+
+
+@pytest.mark.parametrize("fault", [hang, crawl(1)], ids=["silent", "a byte a second"])
+def test_doctor_ends_in_time_when_kaggle_hangs(desk: Desk, fault: object) -> None:
+    desk.kaggle.play("*", fault, times=NEVER_ENDS)  # type: ignore[arg-type]
+    began = time.monotonic()
+    done = desk.kgl("doctor", "--json")
+    assert time.monotonic() - began < 15
+    assert done.returncode == 1
+    assert any("answer" in finding["what"] for finding in json.loads(done.stdout) if finding["level"] == "block")
+
+
+def test_doctor_with_its_own_limits_ends_within_a_minute(desk: Desk) -> None:
+    desk.kaggle.play("*", hang, times=NEVER_ENDS)
+    env = {**desk.env, "PYTHONPATH": str(WORKSPACE)}
+    command = [sys.executable, "-m", "kgl", "doctor"]
+    done = subprocess.run(command, cwd=desk.root, env=env, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 1
+
+
+def test_no_secret_is_in_a_file_a_message_or_the_process_list(desk: Desk) -> None:
+    desk.add_run()
+    secrets = [desk.kaggle.token, desk.kaggle.key]
+    desk.env |= {"KAGGLE_USERNAME": desk.kaggle.username, "KAGGLE_KEY": desk.kaggle.key, "VERBOSE": "true"}
+    for command in ("doctor", "doctor --json", "download", "submit everybody-001 --yes", "status --json", "download x"):
+        desk.kgl(*command.split(), "--debug")
+    with desk.start("download") as process:
+        if sys.platform == "linux":
+            while not b"download" in (line := Path(f"/proc/{process.pid}/cmdline").read_bytes()):
+                time.sleep(0.01)
+            desk.outputs.append(line.decode())
+        process.communicate()
+    desk.kaggle.token = "KGAT_" + "1" * 32  # so that the one in use is refused
+    desk.outputs.append(desk.kgl("download", "--debug").stderr)
+    files = [path.read_bytes().decode("utf-8", "replace") for path in desk.home.rglob("*") if path.is_file()]
+    for secret in secrets:
+        assert not any(secret in text for text in [*files, *desk.outputs])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource")
+def test_memory_stays_small_while_a_large_archive_is_fetched_and_unpacked(desk: Desk) -> None:
+    big = desk.home / "big.bin"
+    with big.open("wb") as file:
+        for _ in range(150):
+            file.write(os.urandom(1 << 20))
+    desk.kaggle.contest.files |= {"big.bin": big, **many_files(500)}
+    desk.more, desk.patience = PEAK, 60.0
+    done = desk.kgl("download")
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout.split("peak ")[1]) / (1 << 10 if sys.platform == "linux" else 1 << 20)  # MiB
+    assert peak < 130  # without the 150 MiB of the file
+    assert desk.data() == desk.expected()
