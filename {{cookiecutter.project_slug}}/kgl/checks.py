@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from kgl.cores import usable_cores
 from kgl.errors import KglError
@@ -17,6 +18,7 @@ from kgl.paths import Workspace
 from kgl.tables import Data, load_data, text_ids
 
 LITTLE_DISK = 2e9
+FEW_LEVELS = 50  # a column of fewer different texts is a category, not a name
 
 
 def check_workspace(workspace: Workspace) -> list[Finding]:
@@ -81,6 +83,20 @@ def check_folds(workspace: Workspace, data: Data) -> Iterator[Finding]:
         yield Finding("block", error.message, "kgl folds --force makes them anew")
         return
     yield Finding("ok", f"{len(folds.numbers)} folds, scheme {folds.scheme}, {current_hash(workspace, settings)}")
+    yield from check_links(data, folds.of(data))
+
+
+def check_links(data: Data, fold_of: NDArray[np.int_]) -> Iterator[Finding]:
+    """Columns of texts, such as ticket numbers, whose equal values stand in rows of different folds."""
+    for column in data.train.columns[1:]:
+        values = data.train[column]
+        if pd.api.types.is_numeric_dtype(values) or values.nunique() <= FEW_LEVELS:
+            continue
+        spread = pd.Series(fold_of).groupby(values.to_numpy()).agg(["size", "nunique"])
+        apart = spread[spread["nunique"] > 1]
+        if len(apart):
+            what = f"{int(apart['size'].sum())} rows share their {column} with rows of another fold ({len(apart)} groups)"
+            yield Finding("warn", what, f"if they share their fate as well: folds.scheme=stratified_group folds.group={column}")
 
 
 def _some(names: list[str] | tuple[str, ...], shown: int = 6) -> str:

@@ -67,6 +67,7 @@ def _ask(fact: "Fact") -> "Fact":
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def folds(force: bool, as_json: bool) -> None:
     """Split the training rows, once for all experiments, as [folds] of competition.toml says."""
+    from kgl.checks import check_links
     from kgl.folds import make_folds, read_folds, save_folds, summary
     from kgl.paths import find_workspace
     from kgl.tables import load_data
@@ -85,4 +86,6 @@ def folds(force: bool, as_json: bool) -> None:
         return click.echo(json.dumps({"scheme": made.scheme, "hash": made.hash(), "folds": table.to_dict("records")}, indent=2))
     click.echo(f"scheme {made.scheme}, {len(made.numbers)} folds: {done}")
     click.echo(table.to_string(index=False))
+    for finding in check_links(data, made.of(data)):
+        click.echo(f"{finding.what}: {finding.mend}")
     click.echo("Next: uv run kgl baseline")
