@@ -149,9 +149,12 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
     setting = Setting(rows.target, loss, task.seed, threads, rows.raw_columns, rows.id_columns, rows.quick)
     inside = rows.fold_of == task.fold
     try:
-        with _logged_to(log), threadpool_limits(threads):
+        # BLAS sums in another order with more threads, and the last bit of a prediction must not depend on them
+        with _logged_to(log), threadpool_limits({"openmp": threads, "blas": 1}):
             fitted = experiment.fit(rows.part(task.fold), setting)
-            valid = _checked(fitted.predict(rows.train.loc[inside].reset_index(drop=True)), int(inside.sum()), rows.target)
+            valid = _checked(
+                fitted.predict(rows.train.loc[inside].reset_index(drop=True)), int(inside.sum()), rows.target
+            )
             test = _checked(fitted.predict(rows.test), len(rows.test), rows.target)
     except KglError as error:
         raise KglError(f"fold {task.fold}, seed {task.seed}: {error.message}", error.status) from None
@@ -218,7 +221,15 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    except BaseException:
+        if not folder.is_dir():  # a worker whose parent was killed may have been first, with the same predictions
+            os.replace(temporary, folder)
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
+
+
+def remove_leftovers(run_folder: Path) -> None:
+    """Remove what a killed process had begun to write."""
+    for folder in run_folder.glob("folds/*/.*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in run_folder.glob(".*.tmp"):
+        file.unlink()

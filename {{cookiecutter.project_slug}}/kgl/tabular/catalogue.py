@@ -49,11 +49,17 @@ CATALOGUE = {
         "sklearn.ensemble:ExtraTreesRegressor",
         {"n_estimators": 500, "min_samples_leaf": 3},
     ),
-    "hist_gradient_boosting": Recipe(  # rounds are fixed: its own early stopping would split rows without regard to groups
+    "hist_gradient_boosting": Recipe(  # rounds are fixed: its own early stopping would tear groups apart
         "native",
         "sklearn.ensemble:HistGradientBoostingClassifier",
         "sklearn.ensemble:HistGradientBoostingRegressor",
-        {"learning_rate": 0.05, "max_iter": 200, "max_leaf_nodes": 15, "l2_regularization": 1.0, "early_stopping": False},
+        {
+            "learning_rate": 0.05,
+            "max_iter": 200,
+            "max_leaf_nodes": 15,
+            "l2_regularization": 1.0,
+            "early_stopping": False,
+        },
     ),
     "lightgbm": Recipe("native", "lightgbm", "lightgbm", CONSERVATIVE),  # best below about 20,000 rows
     "lightgbm_large": Recipe("native", "lightgbm", "lightgbm", LARGE),  # best above
@@ -68,7 +74,8 @@ def find_recipe(model: Any) -> Recipe:
     """
     if isinstance(model, str):
         if model not in CATALOGUE:
-            raise usage(f"no model '{model}'.{nearest(model, CATALOGUE)} There are: {', '.join(CATALOGUE)}, or any estimator.")
+            there = f"There are: {', '.join(CATALOGUE)}, or any estimator."
+            raise usage(f"no model '{model}'.{nearest(model, CATALOGUE)} {there}")
         return CATALOGUE[model]
     if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "get_params")):
         got = f"the class {model.__name__}; write {model.__name__}()" if isinstance(model, type) else repr(model)
@@ -82,17 +89,16 @@ def check_model(model: Any, params: Mapping[str, Any], *, classification: bool) 
     Raises:
         KglError: with what to use instead, or the nearest parameter (status 2).
     """
-    recipe = find_recipe(model)
+    recipe, task = find_recipe(model), "classification" if classification else "regression"
     if not isinstance(model, str):
         from sklearn.base import is_classifier, is_regressor
 
-        if (is_regressor if classification else is_classifier)(model):
-            raise usage(f"model: {type(model).__name__} does not do {'classification' if classification else 'regression'}.")
+        if hasattr(model, "__sklearn_tags__") and (is_regressor if classification else is_classifier)(model):
+            raise usage(f"model: {type(model).__name__} does not do {task}.")
         return _check_estimator_params(model, params)
     path = recipe.classifier if classification else recipe.regressor
     if not path:
-        instead = "logistic" if model == "ridge" else "ridge"
-        raise usage(f"model: '{model}' does not do {'classification' if classification else 'regression'}; use {instead}.")
+        raise usage(f"model: '{model}' does not do {task}; use {'logistic' if model == 'ridge' else 'ridge'}.")
     if path == "lightgbm":
         return check_lightgbm_params(params)
     return _check_estimator_params(_new(path), params)
