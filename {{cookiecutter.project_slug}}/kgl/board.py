@@ -71,7 +71,7 @@ def _chance(t: float, df: int) -> float:
         total += term
         term *= math.cos(angle) ** 2 * (power + 1) / (power + 2)
     inside = math.sin(angle) * total
-    return 1 - (2 / math.pi * (angle + inside) if odd else inside)
+    return max(0.0, 1 - (2 / math.pi * (angle + inside) if odd else inside))
 
 
 def make_board(workspace: Workspace, metric: str, folds: str | None) -> Board:

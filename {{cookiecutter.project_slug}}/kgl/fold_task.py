@@ -151,6 +151,7 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
     try:
         # BLAS sums in another order with more threads, and the last bit of a prediction must not depend on them
         with _logged_to(log), threadpool_limits({"openmp": threads, "blas": 1}):
+            np.random.seed(task.seed)  # for transformers and estimators without a random_state of their own
             fitted = experiment.fit(rows.part(task.fold), setting)
             valid = _checked(
                 fitted.predict(rows.train.loc[inside].reset_index(drop=True)), int(inside.sum()), rows.target
