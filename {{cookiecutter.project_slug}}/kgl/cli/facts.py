@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kgl.errors import usage
+from kgl.errors import KglError, usage
 
 if TYPE_CHECKING:
     from kgl.facts import Fact
+    from kgl.online.client import Contest
 
 
 @click.command()
@@ -29,11 +30,14 @@ def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
     from kgl.paths import find_workspace
 
     workspace = find_workspace()
-    given = parse_facts(pairs)
-    found = find_facts(workspace, load_competition(workspace), given)
+    given, competition = parse_facts(pairs), load_competition(workspace)
+    contest = _ask_kaggle(str(given.get("slug", competition.slug)))
+    said = {"title": contest.title, "metric": contest.metric} if contest else {}
+    found = find_facts(workspace, competition, given, said)
     unsure = [fact for fact in found if not fact.sure]
     if not as_json:
         _print_facts(found)
+        _print_contest(contest)
     if unsure and not yes:
         if not sys.stdin.isatty():
             raise usage(f"{', '.join(fact.key for fact in unsure)}: not sure. Say it ({unsure[0].key}=...), or take it with --yes.")
@@ -52,6 +56,31 @@ def _print_facts(facts: "list[Fact]") -> None:
     widths = [min(40, max(len(row[i]) for row in rows)) for i in range(2)]
     for row in rows:
         click.echo(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}")
+
+
+def _ask_kaggle(slug: str) -> "Contest | None":
+    """Kaggle's own facts, where this machine has credentials and Kaggle answers; the files are enough without them."""
+    from kgl.online.credentials import sources
+
+    if not slug or not sources():
+        return None
+    from kgl.online.client import Kaggle
+
+    try:
+        return Kaggle(slug, timeout=10.0, attempts=2).contest()
+    except KglError as error:
+        click.echo(f"Kaggle was not asked: {error.message}", err=True)
+        return None
+
+
+def _print_contest(contest: "Contest | None") -> None:
+    if contest is None:
+        return
+    rules = f"https://www.kaggle.com/competitions/{contest.slug}/overview/evaluation"
+    click.echo(f"deadline {contest.deadline:%Y-%m-%d %H:%M} UTC" if contest.deadline else "no deadline", nl=False)
+    click.echo(f", {contest.daily_limit} submissions a day, {contest.teams:,} teams; how it is scored: {rules}")
+    if contest.code_only:
+        click.echo("code contest: only notebooks are submitted, not files")
 
 
 def _ask(fact: "Fact") -> "Fact":

@@ -26,7 +26,7 @@ NOT_COPIED = (
     "uv.lock",
     "submissions.jsonl",
 )
-SAMPLE_FACTS = 'slug = "titanic"\nkind = "tabular"\nmetric = "accuracy"\n'
+SAMPLE_FACTS = 'slug = "titanic"\nkind = "tabular"\n'
 
 
 def rehearse(workspace: Workspace, say: Say = print) -> Submission:
