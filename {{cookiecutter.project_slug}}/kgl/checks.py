@@ -27,7 +27,10 @@ def check_workspace(workspace: Workspace) -> list[Finding]:
     try:
         data = load_data(workspace)
     except KglError as error:
-        return [*findings, Finding("block", error.message, "mend that first; kgl init fills in facts, kgl download fetches files")]
+        return [
+            *findings,
+            Finding("block", error.message, "mend that first; kgl init fills in facts, kgl download fetches files"),
+        ]
     shape = f"{len(data.train):,} training and {len(data.test):,} test rows, {data.train.shape[1] - 1} columns"
     return [*findings, Finding("ok", shape), *check_data(data), *check_folds(workspace, data)]
 
@@ -45,18 +48,32 @@ def check_machine(workspace: Workspace) -> Iterator[Finding]:
 def check_data(data: Data) -> Iterator[Finding]:
     """What is odd in the tables; none of it stops training."""
     if data.train_only:
-        yield Finding("warn", f"in train only, and left out: {_some(data.train_only)}", "join them to test in contest.py if test could know them")
+        yield Finding(
+            "warn",
+            f"in train only, and left out: {_some(data.train_only)}",
+            "join them to test in contest.py if test could know them",
+        )
     columns = data.train.columns[1:]
     empty = [str(c) for c in columns if data.train[c].isna().all()]
     if empty:
-        yield Finding("warn", f"without any value in train, and left out: {_some(empty)}", "drop them in the experiments, or look at the file")
+        yield Finding(
+            "warn",
+            f"without any value in train, and left out: {_some(empty)}",
+            "drop them in the experiments, or look at the file",
+        )
     numbers = data.train[columns].select_dtypes("number")
     infinite = [str(c) for c in numbers if np.isinf(numbers[c].to_numpy(dtype=float, na_value=np.nan)).any()]
     if infinite:
-        yield Finding("warn", f"infinite values, taken as missing: {_some(infinite)}", "clip them in contest.py if they mean something")
+        yield Finding(
+            "warn",
+            f"infinite values, taken as missing: {_some(infinite)}",
+            "clip them in contest.py if they mean something",
+        )
     ids = text_ids(data.full, data.competition.id)
     if ids is not None and ids.duplicated().any():
-        what = f"{int(ids.duplicated().sum()):,} rows of train repeat an id: rows are numbered, equal ids stay in one fold"
+        what = (
+            f"{int(ids.duplicated().sum()):,} rows of train repeat an id: rows are numbered, equal ids stay in one fold"
+        )
         yield Finding("warn", what, "look whether id in competition.toml is right")
     if data.target.one_label:
         yield from _rare_labels(data)
@@ -95,8 +112,12 @@ def check_links(data: Data, fold_of: NDArray[np.int_]) -> Iterator[Finding]:
         spread = pd.Series(fold_of).groupby(values.to_numpy()).agg(["size", "nunique"])
         apart = spread[spread["nunique"] > 1]
         if len(apart):
-            what = f"{int(apart['size'].sum())} rows share their {column} with rows of another fold ({len(apart)} groups)"
-            yield Finding("warn", what, f"if they share their fate as well: folds.scheme=stratified_group folds.group={column}")
+            what = (
+                f"{int(apart['size'].sum())} rows share their {column} with rows of another fold ({len(apart)} groups)"
+            )
+            yield Finding(
+                "warn", what, f"if they share their fate as well: folds.scheme=stratified_group folds.group={column}"
+            )
 
 
 def _some(names: list[str] | tuple[str, ...], shown: int = 6) -> str:

@@ -40,7 +40,8 @@ def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
         _print_contest(contest)
     if unsure and not yes:
         if not sys.stdin.isatty():
-            raise usage(f"{', '.join(fact.key for fact in unsure)}: not sure. Say it ({unsure[0].key}=...), or take it with --yes.")
+            names = ", ".join(fact.key for fact in unsure)
+            raise usage(f"{names}: not sure. Say it ({unsure[0].key}=...), or take it with --yes.")
         found = [fact if fact.sure else _ask(fact) for fact in found]
     save_facts(workspace, given | {fact.key: fact.value for fact in found})
     if as_json:
@@ -112,7 +113,9 @@ def folds(force: bool, as_json: bool) -> None:
     made = read_folds(workspace.folds, settings)
     table = summary(made, data)
     if as_json:
-        return click.echo(json.dumps({"scheme": made.scheme, "hash": made.hash(), "folds": table.to_dict("records")}, indent=2))
+        return click.echo(
+            json.dumps({"scheme": made.scheme, "hash": made.hash(), "folds": table.to_dict("records")}, indent=2)
+        )
     click.echo(f"scheme {made.scheme}, {len(made.numbers)} folds: {done}")
     click.echo(table.to_string(index=False))
     for finding in check_links(data, made.of(data)):
