@@ -41,8 +41,9 @@ def check_machine(workspace: Workspace) -> Iterator[Finding]:
     limited = f" of {seen} (the container's or the process's limit)" if cores < seen else ""
     yield Finding("ok", f"Python {sys.version.split()[0]}, {cores} cores{limited}")
     free = shutil.disk_usage(workspace.root).free
-    level, mend = ("warn", "free some, or point [files] root at another disk") if free < LITTLE_DISK else ("ok", "")
-    yield Finding(level, f"{free / 1e9:.1f} GB free on disk", mend)
+    what = f"{free / 1e9:.1f} GB free on disk"
+    little = Finding("warn", what, "free some, or point [files] root at another disk")
+    yield little if free < LITTLE_DISK else Finding("ok", what)
 
 
 def check_data(data: Data) -> Iterator[Finding]:
@@ -80,8 +81,8 @@ def check_data(data: Data) -> Iterator[Finding]:
 
 
 def _rare_labels(data: Data) -> Iterator[Finding]:
-    counts = pd.Series(data.y).value_counts()
-    rare = [f"{data.target.labels[code]} ({n})" for code, n in counts.items() if n < data.competition.folds.n_splits]
+    counts = zip(data.target.labels, np.bincount(data.y), strict=True)
+    rare = [f"{label} ({n})" for label, n in counts if n < data.competition.folds.n_splits]
     if rare:
         what = f"labels with fewer rows than folds: {_some(rare)}; some folds cannot learn or validate them"
         yield Finding("warn", what, "fewer folds (folds.n_splits), or join labels in contest.py")
