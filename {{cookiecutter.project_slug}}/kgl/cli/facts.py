@@ -26,7 +26,7 @@ def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
     kgl init metric=auc folds.n_splits=10 --yes    # any fact can be set
     """
     from kgl.competition import load_competition, parse_facts, save_facts
-    from kgl.facts import find_facts
+    from kgl.facts import Fact, find_facts
     from kgl.paths import find_workspace
 
     workspace = find_workspace()
@@ -34,6 +34,8 @@ def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
     contest = _ask_kaggle(str(given.get("slug", competition.slug)))
     said = {"title": contest.title, "metric": contest.metric} if contest else {}
     found = find_facts(workspace, competition, given, said)
+    shown = {fact.key for fact in found}
+    found += [Fact(key, value, "as you said") for key, value in given.items() if key not in shown]
     unsure = [fact for fact in found if not fact.sure]
     if not as_json:
         _print_facts(found)
@@ -43,7 +45,7 @@ def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
             names = ", ".join(fact.key for fact in unsure)
             raise usage(f"{names}: not sure. Say it ({unsure[0].key}=...), or take it with --yes.")
         found = [fact if fact.sure else _ask(fact) for fact in found]
-    save_facts(workspace, given | {fact.key: fact.value for fact in found})
+    save_facts(workspace, {fact.key: fact.value for fact in found})
     if as_json:
         return click.echo(json.dumps([asdict(fact) for fact in found], indent=2))
     click.echo("written to competition.toml, where you can change each of them")
