@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import shutil
+import signal
 import tempfile
 import time
 import traceback
@@ -131,8 +132,13 @@ def run_tasks(experiment: Experiment, rows: Rows, tasks: list[Task], plan: Plan,
     if waiting:
         from joblib import Parallel, delayed
 
-        jobs = (delayed(run_task)(experiment, rows, task, plan.threads) for task in waiting)
+        jobs = (delayed(_run_in_worker)(experiment, rows, task, plan.threads) for task in waiting)
         yield from Parallel(n_jobs=plan.workers, return_as="generator_unordered")(jobs)
+
+
+def _run_in_worker(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Task:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    return run_task(experiment, rows, task, threads)
 
 
 def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Task:

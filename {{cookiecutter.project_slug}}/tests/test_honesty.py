@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Tiny
 
 from kgl.tabular.catalogue import CATALOGUE
+from tests.conftest import Tiny
 
 CLASSIFIERS = [name for name, recipe in CATALOGUE.items() if recipe.classifier]
 REGRESSORS = [name for name, recipe in CATALOGUE.items() if recipe.regressor]
