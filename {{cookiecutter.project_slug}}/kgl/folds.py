@@ -15,6 +15,7 @@ from kgl.config import missing_column
 from kgl.errors import KglError, reason, usage
 from kgl.fold_file import hash_folds, read_assignment, write_assignment
 from kgl.tables import Data, text_ids
+from kgl.target import Target
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -112,7 +113,9 @@ def _split(data: Data, inside: Array, scheme: str, settings: FoldSettings, group
     from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 
     n_splits = settings.n_splits
-    strata = strata_of(data, n_splits)[inside] if scheme.startswith("stratified") else np.zeros(len(inside))
+    strata = (
+        strata_of(data.target, data.y[inside], n_splits) if scheme.startswith("stratified") else np.zeros(len(inside))
+    )
     if groups is not None and (found := len(np.unique(groups))) < n_splits:
         raise KglError(f"{found} groups are too few for {n_splits} folds.")
     if np.unique(strata, return_counts=True)[1].max() < n_splits:
@@ -128,13 +131,13 @@ def _split(data: Data, inside: Array, scheme: str, settings: FoldSettings, group
     return fold
 
 
-def strata_of(data: Data, n_splits: int, bins: int = 10) -> Array:
+def strata_of(target: Target, y: Array, n_splits: int) -> Array:
     """What the folds keep in equal shares: the label, the set of labels, or the (first) target's decile.
 
     Sets of labels too rare to be spread share one stratum.
     """
-    y = data.y
-    if data.target.task in ("regression", "ordinal") and len(np.unique(y)) > bins:
+    bins = min(10, len(y) // n_splits)
+    if target.task in ("regression", "ordinal") and len(np.unique(y)) > bins:
         first = y if y.ndim == 1 else y[:, 0]
         return np.asarray(pd.qcut(pd.Series(first).rank(method="first"), bins, labels=False))
     if y.ndim == 1:
