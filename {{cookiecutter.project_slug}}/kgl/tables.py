@@ -197,6 +197,7 @@ def read_table(path: Path, *, text: Sequence[str] | str = ()) -> pd.DataFrame:
         raise KglError(f"{path} is missing; run kgl download, or put it there.{nearest(path.name, there)}")
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # convert_dates, which pandas before 4 still needs
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would lose cells
             rows = _read_any(path, text)
     except pd.errors.EmptyDataError:
