@@ -103,7 +103,7 @@ def walk(bake_into: Bake, contest_data: Path, tmp_path_factory: pytest.TempPathF
     project = bake_into(tmp_path_factory.mktemp("walk"), starter="titanic").install()
     shutil.copytree(contest_data / "titanic", project.path / "data" / "raw", dirs_exist_ok=True)
     baseline = project.succeed("uv", "run", "kgl", "baseline")
-    board = project.succeed("uv", "run", "kgl", "board", COLUMNS="110")
+    board = project.succeed("uv", "run", "kgl", "board", COLUMNS="140")
     for name, text in python_blocks(GUIDES["titanic"], "experiments/").items():
         (project.path / "experiments" / name).write_text(text, "utf-8")
     return Walk(project, baseline.stdout + baseline.stderr, board.stdout)

@@ -11,7 +11,7 @@ from kgl.cores import plan
 from kgl.errors import KglError, usage
 from kgl.experiment import Experiment, config_of, load_experiment, override
 from kgl.fold_task import Task, gather_rows, read_arrays, read_scores, remove_leftovers, run_tasks
-from kgl.identity import identity, save_source
+from kgl.identity import headline, identity, save_source
 from kgl.paths import write_text
 from kgl.runs import (
     Run,
@@ -125,8 +125,9 @@ def _begin(session: Session, run: Run, options: Options) -> None:
     remove_leftovers(folder)
     save_source(session.workspace, run.experiment, folder / "source")
     source = (session.workspace.experiments / f"{run.experiment}.py").read_text(encoding="utf-8")
-    run.note = options.note or run.note
     run.parent = options.parent or run.parent or find_parent(session.workspace, run, source)
+    first = run.parent.rpartition("-")[0] != run.experiment
+    run.note = options.note or run.note or (headline(source) if first else "")
     begin_run(session.workspace, run)
 
 

@@ -67,6 +67,12 @@ def _module_files(root: Path, parts: list[str]) -> list[Path]:
     return [path for stem in stems for path in (Path(f"{stem}.py"), stem / "__init__.py") if path.is_file()]
 
 
+def headline(source: str) -> str:
+    """The first line of a file's docstring, up to a colon: what the first run of an experiment says about itself."""
+    first, _, _ = (ast.get_docstring(ast.parse(source)) or "").partition("\n")
+    return first.partition(": ")[0].rstrip(".")
+
+
 def save_source(workspace: Workspace, name: str, folder: Path) -> None:
     """Copy the experiment, what it imports, features.py and contest.py into `folder`, as they are now."""
     kept = [workspace.root / file for file in ALWAYS_KEPT if (workspace.root / file).is_file()]
