@@ -12,6 +12,7 @@ from kgl.errors import KglError, usage
 
 T = TypeVar("T")
 UNIONS = (Union, types.UnionType)
+MOST_LISTED = 40  # LightGBM knows hundreds of parameters
 NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Callable: "a function"}
 NAMES |= {type(None): "none", Mapping: "a table of keys"}
 
@@ -26,7 +27,8 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
 def unknown_key(key: str, allowed: Iterable[str], where: str) -> KglError:
     """The refusal of a misspelled key."""
     allowed = sorted(allowed)
-    return usage(f"{where}: unknown key '{key}'.{nearest(key, allowed)} Allowed: {', '.join(allowed) or 'none'}.")
+    listed = f" Allowed: {', '.join(allowed) or 'none'}." if len(allowed) <= MOST_LISTED else ""
+    return usage(f"{where}: unknown key '{key}'.{nearest(key, allowed)}{listed}")
 
 
 def missing_column(table: str, column: str, columns: Iterable[Any], where: str) -> KglError:

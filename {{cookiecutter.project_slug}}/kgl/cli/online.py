@@ -161,7 +161,7 @@ def _show_submissions(submissions: "list[Event]") -> None:
         table.add_row(
             str(event.ref), event.time[:16].replace("T", " "), about, *scores, f"{event.status} {event.error}"
         )
-    Console().print(table if submissions else "no submissions yet")
+    Console(width=None if sys.stdout.isatty() else 140).print(table if submissions else "no submissions yet")
 
 
 def _show_place(now: "Status") -> None:
