@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kgl.competition import Competition, load_competition
-from kgl.errors import KglError, reason
+from kgl.errors import KglError
 from kgl.metrics import get_metric
 from kgl.paths import Workspace, replacing
 from kgl.runs import read_predictions, read_run, run_folder
 from kgl.scoring import decide
-from kgl.tables import ID, Data, call_contest, numbered, read_sample_submission, read_test, text_ids
+from kgl.tables import ID, Data, call_contest, numbered, read_sample_submission, read_table, read_test, text_ids
 from kgl.target import Target
 
 Array = NDArray[Any]
@@ -221,15 +221,14 @@ def check_file(path: Path, competition: Competition, target: Target, *, stale_sa
     from_test = stale_sample or sample is None
     test_ids = read_test()[ID] if from_test else pd.Series(dtype="str")
     form = find_form(competition, target, sample, test_ids, stale=stale_sample)
-    source = "test" if from_test else "the sample submission"
-    try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, UnicodeDecodeError) as error:
-        raise KglError(f"{path.name} cannot be read as CSV: {reason(error)}.") from None
-    fault = _columns_fault(table, form, source) or _rows_fault(table, form, source)
-    fault = fault or next((f for column in form.cells if (f := _cells_fault(table[column], form))), None)
-    if fault:
+    if fault := find_fault(read_table(path, text="all"), form, "test" if from_test else "the sample submission"):
         raise KglError(f"{path.parent.name}/{path.name}: {fault}; nothing was sent.")
+
+
+def find_fault(table: pd.DataFrame, form: Form, source: str) -> str | None:
+    """The first fault of a submission's text cells: columns, rows, a cell. `source` says where the form is from."""
+    cells = (_cells_fault(table[column], form) for column in form.cells)
+    return _columns_fault(table, form, source) or _rows_fault(table, form, source) or next(filter(None, cells), None)
 
 
 def _columns_fault(table: pd.DataFrame, form: Form, source: str) -> str | None:
@@ -239,22 +238,21 @@ def _columns_fault(table: pd.DataFrame, form: Form, source: str) -> str | None:
 
 
 def _rows_fault(table: pd.DataFrame, form: Form, source: str) -> str | None:
-    ids, rows = (text_ids(frame, list(form.ids.columns)) for frame in (table, form.ids))
-    if ids is None or rows is None:
-        return None if len(table) == len(form.ids) else f"{len(table)} rows, but {source} has {len(form.ids)}"
-    missing, strange = set(rows) - set(ids), set(ids) - set(rows)
-    if ids.duplicated().any() and not rows.duplicated().any():
-        return f"id {ids[ids.duplicated()].iloc[0]!r} stands there twice"
-    if missing:
-        return f"{len(missing)} ids of {source} are missing (such as {min(missing)!r})"
-    if strange:
-        return f"{len(strange)} ids are not in {source} (such as {min(strange)!r})"
-    if len(ids) != len(rows):
-        return f"{len(ids)} rows, but {source} has {len(rows)}"
-    if list(ids) != list(rows):
-        place = int(np.flatnonzero(ids.to_numpy() != rows.to_numpy())[0])
-        found, wanted = ids.iloc[place], rows.iloc[place]
-        return f"rows are in another order than in {source}: row {place + 1} is {found!r}, not {wanted!r}"
+    ids, wanted = (text_ids(frame, list(form.ids.columns)) for frame in (table, form.ids))
+    if ids is not None and wanted is not None:
+        missing, strange, twice = set(wanted) - set(ids), set(ids) - set(wanted), ids[ids.duplicated()]
+        if len(twice) and wanted.is_unique:
+            return f"id {twice.iloc[0]!r} stands there twice"
+        if missing:
+            return f"{len(missing)} ids of {source} are missing (such as {min(missing)!r})"
+        if strange:
+            return f"{len(strange)} ids are not in {source} (such as {min(strange)!r})"
+    if len(table) != len(form.ids):
+        return f"{len(table)} rows, but {source} has {len(form.ids)}"
+    if ids is not None and wanted is not None and (other := ids.to_numpy() != wanted.to_numpy()).any():
+        place = int(np.flatnonzero(other)[0])
+        order = f"row {place + 1} is {ids.iloc[place]!r}, not {wanted.iloc[place]!r}"
+        return f"rows are in another order than in {source}: {order}"
     return None
 
 

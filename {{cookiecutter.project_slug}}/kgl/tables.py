@@ -201,7 +201,7 @@ def read_table(path: Path, *, text: Sequence[str] | str = ()) -> pd.DataFrame:
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would lose cells
             rows = _read_any(path, text)
     except pd.errors.EmptyDataError:
-        raise KglError(f"{path} is empty; download it again.") from None
+        raise KglError(f"{path} is empty; download or make it again.") from None
     except Exception as error:  # each format and archive has errors of its own
         raise KglError(f"{path} cannot be read: {reason(error)}.") from error
     wanted = [str(column) for column in rows if text == "all" or column in text]

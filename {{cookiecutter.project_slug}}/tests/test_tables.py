@@ -91,7 +91,7 @@ def test_dates_and_codes_of_a_json_file_stay_what_they_are(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("t.csv", b"", "is empty; download it again"),
+        ("t.csv", b"", "is empty; download or make it again"),
         ("t.csv", b"id,x\n1,2\n3,4,5\n", "cannot be read"),
         ("t.csv", b"id,x\n1,2,3\n4,5,6\n", "cannot be read"),
         ("t.csv", b'id,x\n1,"a\n', "cannot be read"),
