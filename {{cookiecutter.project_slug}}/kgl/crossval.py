@@ -115,7 +115,14 @@ def _describe(session: Session, name: str, experiment: Experiment, options: Opti
         label_order=list(session.data.target.labels),
         metric=session.competition.metric,
         seeds=list(experiment.seeds[:1] if options.quick else experiment.seeds),
-        identity=identity(session.workspace, name, config, data=session.data_hash, folds=session.folds.hash()),
+        # models train on what the metric wants: another metric is another run
+        identity=identity(
+            session.workspace,
+            name,
+            {**config, "metric": session.competition.metric},
+            data=session.data_hash,
+            folds=session.folds.hash(),
+        ),
     )
 
 

@@ -48,7 +48,10 @@ def test_some_folds_are_a_partial_run_that_the_full_command_completes(tiny: Tiny
         ["submit", "--dry-run", "logistic-001"],
     ):
         assert tiny.kgl(*command).status == 1
+    for left in ("folds/2/.seed-0.x/log.txt", ".oof.parquet.x.tmp"):  # as a killed process leaves it
+        tiny.write(f"runs/logistic-001/{left}", "half wri")
     second = tiny.kgl("train", "logistic")
+    assert not list((tiny.root / "runs/logistic-001").rglob(".*.x*"))
     assert second.name == "logistic-001" and "fold 1 " not in second.err and "fold 2 " in second.err
     completed = read(tiny, "logistic-001")
     assert completed["status"] == "complete" and completed["fold_scores"][1] == run["fold_scores"][1]

@@ -123,3 +123,10 @@ def test_changes_of_the_command_line_stand_in_the_config(tiny: Tiny) -> None:
     run = json.loads((tiny.root / "runs/logistic-001/run.json").read_text())
     assert run["config"]["params"] == {"C": 0.25} and run["config"]["seeds"] == run["seeds"] == [3]
     assert (tiny.root / "runs/logistic-001/source/experiments/logistic.py").is_file()
+
+
+def test_another_metric_is_another_run(tiny: Tiny) -> None:
+    assert tiny.kgl("train", "logistic").name == "logistic-001"
+    tiny.replace("competition.toml", 'metric = "accuracy"', 'metric = "auc"')
+    assert tiny.kgl("train", "logistic").name == "logistic-002"
+    assert "logistic-002" in tiny.kgl("board").out

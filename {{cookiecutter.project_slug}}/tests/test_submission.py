@@ -350,3 +350,11 @@ def test_a_run_that_is_not_complete_or_lacks_its_file_is_refused(tiny: Tiny) -> 
     with pytest.raises(KglError, match="make it with: kgl predict constant-001"):
         check_run(tiny.workspace, "constant-001")
     assert tiny.kgl("submit", "constant-002", "--dry-run").status == 2
+
+
+def test_a_stale_sample_is_overridden_knowingly(tiny: Tiny) -> None:
+    tiny.save("sample.csv", tiny.frame("sample.csv").assign(id=[f"gone{i}" for i in range(20)]))
+    trained = tiny.kgl("train", "logistic")
+    assert trained.status == 0 and "stale" in trained.err
+    assert tiny.kgl("submit", "--dry-run").status == 1
+    assert tiny.kgl("submit", "--dry-run", "--stale-sample").status == 0

@@ -117,7 +117,7 @@ def test_regression_is_on_the_targets_scale_whatever_the_metric(tiny: Tiny, mode
         expected = typical.get(metric, np.exp(np.log(price).mean()))
         np.testing.assert_allclose(oof["price"].mean(), expected, rtol=0.2)
     else:
-        assert oof["price"].loc[rows["id"]].reset_index(drop=True).corr(rows["size"], method="spearman") > 0.4
+        assert oof["price"].loc[rows["id"]].reset_index(drop=True).corr(rows["size"], method="spearman") > 0.2
 
 
 def test_several_targets_have_a_model_each(tiny: Tiny) -> None:
