@@ -45,7 +45,9 @@ class Folds:
         Raises:
             KglError: a row has no fold, or a fold no rows.
         """
-        fold = data.ids.map(self.fold_of).mask(data.external, NEVER_VALIDATED)
+        same = self.fold_of.index.equals(pd.Index(data.ids))  # usually so; joining many ids takes much memory
+        fold = pd.Series(self.fold_of.to_numpy()) if same else data.ids.map(self.fold_of)
+        fold = fold.mask(data.external, NEVER_VALIDATED)
         lost = data.ids[fold.isna()]
         if len(lost):
             raise KglError(
