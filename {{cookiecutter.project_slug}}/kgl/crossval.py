@@ -98,6 +98,8 @@ def _check(session: Session, experiment: Experiment, options: Options) -> None:
     if unknown:
         raise usage(f"folds={unknown[0]}: there are folds {', '.join(map(str, session.folds.numbers))}.")
     plan(1, 1, workers=options.workers)  # refuses a wrong number
+    if options.parent:
+        read_run(session.workspace, options.parent)
     experiment.check(session.data.target, session.metric.loss)
     for name in experiment.stack_on:
         below = read_run(session.workspace, name)

@@ -74,6 +74,13 @@ def test_too_few_folds_in_common_are_not_compared(new: Any, old: Any) -> None:
     assert compare(ACCURACY, run("new", *new), run("old", *old)) is None
 
 
+def test_runs_of_other_folds_or_metrics_are_not_compared() -> None:
+    here = run("a", 0.8, 0.7, 0.9, identity={"folds": "1"})
+    assert compare(ACCURACY, here, run("b", 0.6, 0.5, 0.7, identity={"folds": "1"})) is not None
+    assert compare(ACCURACY, here, run("b", 0.6, 0.5, 0.7, identity={"folds": "2"})) is None
+    assert compare(ACCURACY, here, run("b", 0.6, 0.5, 0.7, identity={"folds": "1"}, metric="auc")) is None
+
+
 def test_equal_scores_put_the_simpler_first() -> None:
     blend = {"members": ["a-001", "b-001"], "weights": [1.0, 0.0]}
     runs = [
@@ -131,7 +138,8 @@ def test_one_run_in_full_and_two_side_by_side(tiny: Tiny) -> None:
         and "changed: params.tol - -> 1" in two
         and "changed: drop [] -> [x]" in two
     )
-    assert two.splitlines()[3].split() == ["2", "-", "0.70000"]  # the fold that one of them lacks
+    assert two.startswith("not compared: other folds, another metric, or too few folds in common")
+    assert two.splitlines()[4].split() == ["2", "-", "0.70000"]  # the fold that one of them lacks
     assert [r["run"] for r in json.loads(tiny.kgl("board", "b-001", "a-001", "--json").out)] == ["b-001", "a-001"]
     assert tiny.kgl("board", "a-001", "b-001", "a-001").status == 2
     assert (
@@ -164,6 +172,7 @@ def test_a_metric_of_ones_own_is_found(tiny: Tiny) -> None:
     own = "mine = Metric(lambda y, p: float((y == p).mean()), True, 'labels', 'logloss')"
     tiny.replace("contest.py", "\n\ndef load", f"\nfrom kgl.metrics import Metric\n\n{own}\n\n\ndef load")
     tiny.kgl("train", "constant", "logistic")
+    assert tiny.kgl_process("board", "logistic-001", "constant-001").out.split(":")[0] in ("better", "noise")
     board = tiny.kgl_process("board")
     assert board.status == 0 and board.out.splitlines()[1].startswith("1  logistic-001")
 

@@ -139,5 +139,6 @@ def test_train_tells_the_score_and_what_to_do_next(tiny: Tiny) -> None:
     assert "params.C" in tiny.kgl("board").out
     compared = tiny.kgl("board", "logistic-002", "logistic-001").out
     assert "changed: params.C - -> 0.1" in compared
+    assert tiny.kgl("train", "constant", "--parent", "logistic-003").status == 2
     assert tiny.kgl("train", "constant", "--parent", "logistic-001").status == 0
     assert json.loads((tiny.root / "runs/constant-001/run.json").read_text())["parent"] == "logistic-001"

@@ -99,7 +99,7 @@ def test_a_trial_is_quick_and_never_ranked(tiny: Tiny) -> None:
     ("method", "failure", "sentence"),
     [
         ("fit", "raise ValueError('no luck\\ntoday')", "mine: fold 0, seed 0: ValueError: no luck (the whole story: "),
-        ("fit", "raise MemoryError", "fold 0, seed 0: MemoryError: no reason given (the whole story: "),
+        ("fit", "raise MemoryError", "fold 0, seed 0: MemoryError: MemoryError (the whole story: "),
         ("predict_proba", "return np.full((len(X), 2), np.nan)", "20 of 20 predictions are missing or infinite"),
         ("predict_proba", "return np.ones((3, 2))", "fold 0, seed 0: ValueError: shape mismatch"),
         ("predict_proba", "return np.ones((len(X), 3))", "fold 0, seed 0: ValueError: shape mismatch"),
