@@ -121,7 +121,7 @@ def test_the_command_shows_it_all(tiny: Tiny) -> None:
     assert lines[0].split() == ["#", "run", "CV", "accuracy", "against", "best", "public", "what", "changed"]
     assert lines[1].startswith("1  good-001") and lines[1].endswith("my idea") and "best" in lines[1]
     assert "worse (p 0.000)" in lines[2] and "0.0" in lines[2]
-    assert lines[3] == "1 runs of other folds or another metric are left out."
+    assert lines[3] == "1 runs of other folds or of another metric than accuracy are left out."
     ranked = json.loads(tiny.kgl("board", "--json").out)
     assert [one["run"] for one in ranked] == ["good-001", "poor-001"] and ranked[1]["against_best"]["word"] == "worse"
 

@@ -190,3 +190,9 @@ def test_dropped_rows_change_nothing_but_the_rows_dropped(tiny: Tiny) -> None:
     oof = pd.read_parquet(tiny.root / "runs/constant-002/oof.parquet")
     before = pd.read_parquet(tiny.root / "runs/constant-001/oof.parquet")
     pd.testing.assert_frame_equal(oof[["id", "fold"]], before[["id", "fold"]].iloc[5:].reset_index(drop=True))
+
+
+def test_rows_that_are_no_longer_in_train_are_told(tiny: Tiny) -> None:
+    assert tiny.kgl("folds").status == 0
+    tiny.save("train.csv", tiny.frame("train.csv").head(45))
+    assert "15 of the 60 rows of data/folds.parquet are not in train" in tiny.kgl("train", "logistic").err

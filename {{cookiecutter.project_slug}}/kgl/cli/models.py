@@ -167,7 +167,7 @@ def _show_board(board: "Board", metric: str, as_json: bool) -> None:
     rows += [("", run.run, "-", run.status, "", run.note) for run in board.unranked]
     _print_table(("#", "run", f"CV {metric}", "against best", "public", "what changed"), rows)
     if board.left_out:
-        click.echo(f"{board.left_out} runs of other folds or another metric are left out.")
+        click.echo(f"{board.left_out} runs of other folds or of another metric than {metric} are left out.")
     click.echo(
         "Next: uv run kgl submit, or change an experiment and train it"
         if board.lines
