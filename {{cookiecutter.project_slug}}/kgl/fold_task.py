@@ -43,6 +43,11 @@ class Task:
     folder: Path
 
     @property
+    def scratch(self) -> Path:
+        """What a killed training left to go on from; gone when the task is done."""
+        return self.folder.parent / f".{self.folder.name}-unfinished"
+
+    @property
     def is_done(self) -> bool:
         """Whether its folder is there: folders appear whole."""
         return self.folder.is_dir()
@@ -146,7 +151,8 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
     use_workspace(rows.workspace)  # in a worker process nothing has done that yet
     began, log = time.perf_counter(), io.StringIO()
     loss = get_metric(rows.metric).loss
-    setting = Setting(rows.target, loss, task.seed, threads, rows.raw_columns, rows.id_columns, rows.quick)
+    columns = (rows.raw_columns, rows.id_columns)
+    setting = Setting(rows.target, loss, task.seed, threads, *columns, rows.quick, task.scratch)
     inside = rows.fold_of == task.fold
     try:
         with _logged_to(log), threadpool_limits(threads):
@@ -165,6 +171,7 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
         seconds = round(time.perf_counter() - began, 3)
         scores = {"score": None if np.isnan(value) else value, "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
         write_json(folder / "scores.json", scores)
+    shutil.rmtree(task.scratch, ignore_errors=True)
     return task
 
 
