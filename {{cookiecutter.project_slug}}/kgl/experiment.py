@@ -39,12 +39,13 @@ class Part:
 class Setting:
     """What surrounds a model.
 
-    target, loss: what is predicted, and the metric to train on.
+    target, loss: what is predicted, and the metric to train on. metric: the contest's.
     seed, threads: the random state, and how many threads the model may use.
     raw_columns: the columns of the contest's rows; others are features. id_columns: those of them that name the row.
     quick: only a trial, with few rounds or epochs.
     scratch: a folder for what a long training keeps in order to go on after it was killed; made by who uses it, kept
         until the model is saved.
+    name: of the model, for lines of progress.
     """
 
     target: Target
@@ -55,6 +56,8 @@ class Setting:
     id_columns: tuple[str, ...] = ()
     quick: bool = False
     scratch: Path | None = None
+    metric: str = ""
+    name: str = ""
 
 
 class Fitted(Protocol):

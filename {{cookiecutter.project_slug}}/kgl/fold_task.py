@@ -151,8 +151,18 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
     use_workspace(rows.workspace)  # in a worker process nothing has done that yet
     began, log = time.perf_counter(), io.StringIO()
     loss = get_metric(rows.metric).loss
-    columns = (rows.raw_columns, rows.id_columns)
-    setting = Setting(rows.target, loss, task.seed, threads, *columns, rows.quick, task.scratch)
+    setting = Setting(
+        target=rows.target,
+        loss=loss,
+        seed=task.seed,
+        threads=threads,
+        raw_columns=rows.raw_columns,
+        id_columns=rows.id_columns,
+        quick=rows.quick,
+        scratch=task.scratch,
+        metric=rows.metric,
+        name=f"fold {task.fold} seed {task.seed}",
+    )
     inside = rows.fold_of == task.fold
     try:
         with _logged_to(log), threadpool_limits(threads):
