@@ -133,14 +133,14 @@ def inside(file: str, folder: str) -> str:
 
 def _rows_of_table(table: Path, files: Sequence[str], folder: str, competition: Competition) -> pd.DataFrame:
     column, one_label = competition.images.column, competition.task in ("binary", "multiclass")
-    labels = competition.target if one_label else ()
-    rows = read_table(table, text=(*competition.id, column, *labels))
+    rows, texts = read_table(table), read_table(table, text="all")
     if column not in rows:
-        raise usage(
-            f"images.column: {table.name} has no column '{column}', it has {', '.join(map(str, rows))}; correct it."
-        )
-    for name in set(labels) & set(rows):
-        rows[name] = as_numbers(rows[name])
+        there = ", ".join(map(str, rows))
+        raise usage(f"images.column: {table.name} has no column '{column}', it has {there}; correct competition.toml.")
+    for name in {column, *competition.id} & set(rows):
+        rows[name] = texts[name].astype("str")
+    for name in set(competition.target if one_label else ()) & set(rows):
+        rows[name] = as_numbers(texts[name].astype("str"))
     rows = give_ids(rows, competition.id or (column,))
     return rows.assign(**{PATH: _find(rows[column], files, folder, table.name)})
 

@@ -12,10 +12,10 @@ from kgl.errors import KglError
 from kgl.image.files import Lookup, inside, list_files
 from kgl.tables import read_table
 
-PATTERNS = (  # the label before the number, behind it, and a number that nothing parts from the label
-    r"^(?P<label>[^/]*?[A-Za-z])[._ -]+(?P<id>\d+)\.[A-Za-z]+$",
-    r"^(?P<id>\d+)[._ -]+(?P<label>[A-Za-z][^/.]*)\.[A-Za-z]+$",
-    r"^(?P<label>[A-Za-z]+)(?P<id>\d+)\.[A-Za-z]+$",
+PATTERNS = (  # the label before the number, behind it, and with nothing between
+    r"^(?P<label>[^/]*?[A-Za-z])[._ -]+(?P<id>\d+)\.",
+    r"^(?P<id>\d+)[._ -]+(?P<label>[A-Za-z][^/.]*)\.",
+    r"^(?P<label>[A-Za-z]+)(?P<id>\d+)\.",
 )
 LOOK_AT = 2000  # rows of a table, or files
 ENOUGH = 0.9  # of these must fit
@@ -110,7 +110,9 @@ def _below(files: Iterable[str], folder: str) -> list[str]:
 
 def _tables(root: Path) -> Iterator[tuple[str, pd.DataFrame]]:
     paths = (path for ending in ("csv", "tsv", "parquet") for path in root.rglob(f"*.{ending}"))
-    for path in sorted(paths, key=lambda p: (len(p.parts), p.name)):
+    for path in sorted(
+        paths, key=lambda p: ("train" not in p.name.lower(), "test" in p.name.lower(), len(p.parts), p.name)
+    ):
         try:
             yield path.relative_to(root).as_posix(), read_table(path, text="all")
         except KglError:  # not a table after all; another will do, or the user is asked

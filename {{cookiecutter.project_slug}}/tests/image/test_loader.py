@@ -51,9 +51,7 @@ def test_a_row_is_changed_the_same_way_for_any_order_batch_size_and_threads(leve
     options: dict[str, Any] = {"size": (28, 28), "augment": augment, "seed": 1, "epoch": 4}
     for workers, batch_size, order in ((0, 8, np.arange(N)), (1, 5, np.arange(N)[::-1]), (3, 2, np.arange(N))):
         found: dict[int, torch.Tensor] = {}
-        made = batches(
-            pictures, order, batch_size=batch_size, size=(28, 28), augment=augment, seed=1, epoch=4, workers=workers
-        )
+        made = batches(pictures, order, batch_size=batch_size, workers=workers, **options)
         for batch, rows in made:
             found |= {int(row): picture for row, picture in zip(rows, batch, strict=True)}
             torch.rand(100)  # what a network draws meanwhile
