@@ -36,7 +36,7 @@ def as_numbers(rows: pd.DataFrame, columns: list[str]) -> Array:
     """(n, columns) floats; dates become days, infinite values missing. float32 unless whole numbers would lose digits."""
     days = {c: rows[c].astype("int64") / 86_400e9 for c in columns if pd.api.types.is_datetime64_any_dtype(rows[c])}
     values = rows[columns].assign(**days).to_numpy(dtype=np.float64, na_value=np.nan)
-    values[~np.isfinite(values)] = np.nan
+    values = np.where(np.isfinite(values), values, np.nan)  # pandas may give a read-only view
     with np.errstate(invalid="ignore"):
         exact = not (np.abs(values) > EXACT_IN_FLOAT32).any()
     return values.astype(np.float32) if exact else values
