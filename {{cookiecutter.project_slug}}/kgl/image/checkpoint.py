@@ -45,23 +45,21 @@ def load_checkpoint(folder: Path | None) -> tuple[dict[str, dict[str, Tensor]], 
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The optimizer's memory of each parameter, by `<number>.<name>`."""
+    """The optimizer's memory of each parameter, by `<number>.<name>`, and the steps that some count in their groups."""
     memory = optimizer.state_dict()["state"]
-    return {f"{i}.{name}": torch.as_tensor(value) for i, named in memory.items() for name, value in named.items()}
+    tensors = {f"{i}.{name}": torch.as_tensor(value) for i, named in memory.items() for name, value in named.items()}
+    steps = {f"steps.{i}": group["step"] for i, group in enumerate(optimizer.param_groups) if "step" in group}
+    return tensors | {key: torch.as_tensor(value) for key, value in steps.items()}
 
 
-def optimizer_counts(optimizer: Optimizer) -> list[dict[str, int]]:
-    """The whole numbers of each group: some optimizers count their steps there."""
-    return [{key: value for key, value in g.items() if type(value) is int} for g in optimizer.param_groups]
-
-
-def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], counts: list[dict[str, int]]) -> None:
-    """Put back what the two functions above gave, each tensor laid out like its parameter: sums depend on it."""
-    for group, numbers in zip(optimizer.param_groups, counts, strict=True):
-        group.update(numbers)
+def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave, each tensor laid out in memory like its parameter: sums depend on it."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for key, value in tensors.items():
         number, _, name = key.partition(".")
+        if number == "steps":
+            optimizer.param_groups[int(name)]["step"] = value if value.is_floating_point() else int(value)
+            continue
         parameter = parameters[int(number)]
         if name != "step":  # a count, which stays on the CPU
             like = parameter if value.shape == parameter.shape else value.to(parameter.device)

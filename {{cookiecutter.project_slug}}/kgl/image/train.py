@@ -23,13 +23,7 @@ from torchvision.transforms import v2
 from kgl.errors import KglError
 from kgl.experiment import Setting
 from kgl.image.cache import Pictures
-from kgl.image.checkpoint import (
-    load_checkpoint,
-    optimizer_counts,
-    optimizer_tensors,
-    restore_optimizer,
-    save_checkpoint,
-)
+from kgl.image.checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
 from kgl.image.loader import batches, epoch_order, train_batch_count
 from kgl.image.network import freeze, keyed, parameter_groups, pick_precision
 from kgl.image.predictor import CLASSES, Normalise, Spec, is_out_of_memory
@@ -74,7 +68,6 @@ class Progress:
     best: float | None = None
     history: list[str] = field(default_factory=list)
     scaler: dict[str, Any] = field(default_factory=dict)
-    counts: list[dict[str, int]] = field(default_factory=list)
 
 
 class Training:
@@ -153,7 +146,7 @@ class Training:
         while self.progress.epoch < self.recipe.epochs and not self._time_is_over():
             self._epoch()
         if self.progress.step < self.total:
-            self._say(f"ended after {self.progress.step} of {self.total} steps: {self.recipe.minutes:g} minutes are over")
+            self._say(f"{self.recipe.minutes:g} minutes are over: {self.progress.step} of {self.total} steps")
         chosen: nn.Module = self.ema.module if self.ema else self.module
         if self.best:
             chosen.load_state_dict(self.best)
@@ -293,7 +286,6 @@ class Training:
         self._look(self.began, 0)
         now = self.progress
         now.seconds, now.scaler = time.monotonic() - self.began, self.scaler.state_dict()
-        now.counts = optimizer_counts(self.optimizer)
         parts = {"model": self.module.state_dict(), "best": self.best, "sum": {"loss": self.loss_sum}}
         parts |= {"optimizer": optimizer_tensors(self.optimizer)}
         parts |= {"ema": self.ema.module.state_dict()} if self.ema else {}
@@ -307,7 +299,7 @@ class Training:
         parts, state = found
         self.progress = Progress(**state)
         self.module.load_state_dict(parts["model"])
-        restore_optimizer(self.optimizer, parts.get("optimizer", {}), self.progress.counts)
+        restore_optimizer(self.optimizer, parts.get("optimizer", {}))
         if self.ema:
             self.ema.module.load_state_dict(parts["ema"])
         self.scaler.load_state_dict(self.progress.scaler)

@@ -15,7 +15,7 @@ from kgl.image import Vision
 from kgl.paths import Workspace
 from kgl.tables import ID
 from kgl.target import Target
-from tests.conftest import Tiny
+from tests.conftest import CONTEST, Tiny
 
 SIZE = 32
 KINDS = ("across", "down", "squares")
@@ -50,18 +50,20 @@ def paint(kind: str, rng: np.random.Generator) -> NDArray[np.uint8]:
     across, down = (y // 4) % 2, (x // 4) % 2
     pattern = {"across": across, "down": down, "squares": across ^ down}[kind][:, :, None]
     light, dark = rng.integers(130, 255, 3), rng.integers(0, 100, 3)
-    return np.clip(pattern * light + (1 - pattern) * dark + rng.normal(0, 20, (SIZE, SIZE, 3)), 0, 255).astype(np.uint8)
+    noisy = pattern * light + (1 - pattern) * dark + rng.normal(0, 20, (SIZE, SIZE, 3))
+    return np.asarray(np.clip(noisy, 0, 255), dtype=np.uint8)
 
 
 def painted(root: Path, *, train: int = 96, test: int = 30) -> Tiny:
-    """The workspace, and in it the pictures as PNG files, their table, and the kind of each test picture in truth.csv."""
+    """The workspace with PNG files and their tables, and the kind of each test picture in truth.csv."""
     made, rng = Tiny(root), np.random.default_rng(0)
     made.write("competition.toml", FACTS)
-    made.write("contest.py", "from kgl.tables import read_test, read_train\n\n\ndef load():\n    return read_train(), read_test()\n")
+    made.write("contest.py", CONTEST)
     made.write("features.py", "")
     made.write("experiments/__init__.py", "")
     for name, count in (("train", train), ("test", test)):
-        rows = pd.DataFrame({"id": [f"{name}{i:03d}" for i in range(count)], "kind": [KINDS[i % 3] for i in range(count)]})
+        ids = [f"{name}{i:03d}" for i in range(count)]
+        rows = pd.DataFrame({"id": ids, "kind": [KINDS[i % 3] for i in range(count)]})
         rows["path"] = "pictures/" + rows["id"] + ".png"
         for kind, path in zip(rows["kind"], rows["path"], strict=True):
             file = made.write(f"data/raw/{path}", b"")
@@ -73,7 +75,13 @@ def painted(root: Path, *, train: int = 96, test: int = 30) -> Tiny:
 
 
 def prepared(
-    made: Tiny, experiment: Any, *, task: str = "multiclass", names: Sequence[str] = ("kind",), y: Any = None, metric: str = "accuracy"
+    made: Tiny,
+    experiment: Any,
+    *,
+    task: str = "multiclass",
+    names: Sequence[str] = ("kind",),
+    y: Any = None,
+    metric: str = "accuracy",
 ) -> Rows:
     """What a task is given: rows of the workspace, three folds in turn, and a target."""
     train, test = (made.frame(f"{name}.csv").rename(columns={"id": ID}) for name in ("train", "test"))
@@ -91,7 +99,7 @@ def prepared(
         folds=Folds("stratified", pd.Series(fold, index=train[ID])),
         target=Target(task, tuple(names), labels),
         metric=metric,
-        raw_columns=tuple(shown),
+        raw_columns=tuple(map(str, shown)),
         id_columns=(ID,),
     )
 
