@@ -20,6 +20,7 @@ from kgl.paths import find_workspace, read_json
 
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 PRETRAINED, RANDOM = "pretrained", "none"
+HUB_CLIENTS = ("huggingface_hub", "httpx", "httpcore", "requests", "urllib3")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,12 @@ def build_network(
         overlay = _config_beside(file) | {"input_size": (3, image_size, image_size)} | overlay | {"file": str(file)}
     torch.manual_seed(keyed(seed))
     with _told(model, file):
+        if weights == PRETRAINED and file is None:
+            _greet_hub()
         module = timm.create_model(**arguments, pretrained=weights != RANDOM, pretrained_cfg_overlay=overlay or None)
+        if file is not None:
+            torch.manual_seed(keyed(seed))
+            _check_loaded(module, timm.create_model(**arguments, pretrained=False))
     data = timm.data.resolve_model_data_config(module)  # type: ignore[no-untyped-call]
     mean, std = _for_channels(data["mean"], in_chans), _for_channels(data["std"], in_chans)
     return Network(module, arguments, mean, std, _origin(module, weights, file))
@@ -117,7 +123,7 @@ def find_weights(model: str, weights: str = PRETRAINED) -> Path | None:
     """The file of the weights on this machine; None if there is none and the hub is to be asked.
 
     Looked for in data/weights and in attached data sets: the file that is named, or `<model>.safetensors`, or
-    `model.safetensors` in a folder called like the model (and .bin, .pth, .pt).
+    `model.safetensors` in a folder called like the model (and .bin, .pth, .pt); then in what the hub sent earlier.
 
     Raises:
         KglError: a file is named that does not exist.
@@ -136,7 +142,40 @@ def find_weights(model: str, weights: str = PRETRAINED) -> Path | None:
     if weights != PRETRAINED:
         raise KglError(f"weights: no file {weights} in the workspace, data/weights or /kaggle/input."
                        f"{nearest(weights, found)}")  # fmt: skip
-    return None
+    return _sent_earlier(model)
+
+
+def _sent_earlier(model: str) -> Path | None:
+    """The weights in the hub's cache: asking the hub first takes a minute where there is no connection."""
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(model)
+    if config is None or not config.hf_hub_id:
+        return None
+    found = (try_to_load_from_cache(config.hf_hub_id, name) for name in ("model.safetensors", "pytorch_model.bin"))
+    return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
+def _greet_hub() -> None:
+    """Raise at once where there is no connection: the hub's client would try for a minute."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+
+    get_session().head(constants.ENDPOINT, timeout=10)
+
+
+def _check_loaded(module: nn.Module, fresh: nn.Module) -> None:
+    """Refuse a network most of whose tensors are still as they were drawn: timm passes over names that do not fit.
+
+    Raises:
+        RuntimeError: the file is of another model.
+    """
+    drawn, head = fresh.state_dict(), {id(p) for p in head_of(module).parameters()}
+    tensors = {name: p for name, p in module.named_parameters() if p.ndim >= 2 and id(p) not in head}
+    same = [name for name, p in tensors.items() if torch.equal(p, drawn[name])]
+    if len(same) > len(tensors) / 2:
+        raise RuntimeError(f"{len(same)} of {len(tensors)} tensors are not in it, such as {same[0]}")
 
 
 @cache
@@ -183,8 +222,7 @@ def _told(model: str, file: Path | None) -> Iterator[None]:
 def _is_network_error(error: BaseException | None) -> bool:
     """Whether the hub could not be reached or does not have the file; its client has errors of many families."""
     while error is not None:
-        module = type(error).__module__.split(".")[0]
-        if isinstance(error, OSError) or module in ("huggingface_hub", "httpx", "httpcore", "requests", "urllib3"):
+        if isinstance(error, OSError) or type(error).__module__.startswith(HUB_CLIENTS):
             return True
         error = error.__cause__
     return False
