@@ -1,14 +1,17 @@
 """Fixtures: the template as git has it, baked workspaces, installed workspaces, real contest files."""
 
 import os
+import shutil
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
 from cookiecutter.main import cookiecutter
 
-from tests.baking import BakedProject, copy_template
+from tests.baking import BakedProject, Finished, copy_template
 
 Bake = Callable[..., BakedProject]
 
@@ -74,3 +77,30 @@ def contest_data() -> Path:
     if not folder:
         pytest.skip("needs real contest files: set CONTEST_DATA to a folder with a folder for each contest's slug")
     return Path(folder)
+
+
+@dataclass(frozen=True)
+class Played:
+    """A workspace in which `kgl baseline` has run on real files; leave it as it is."""
+
+    project: BakedProject
+    baseline: Finished
+    seconds: float
+
+
+@pytest.fixture(scope="session")
+def played(bake_into: Bake, contest_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Played]:
+    """Bake, install, take the contest's files, let `kgl init` find open facts, `kgl baseline`: once for all tests."""
+
+    @cache
+    def play(slug: str) -> Played:
+        starter = "titanic" if slug == "titanic" else "tabular"
+        project = bake_into(tmp_path_factory.mktemp("played"), starter=starter, competition=slug).install()
+        shutil.copytree(contest_data / slug, project.path / "data" / "raw", dirs_exist_ok=True)
+        if starter == "tabular":
+            project.succeed("uv", "run", "kgl", "init", "--yes")
+        began = time.perf_counter()
+        done = project.succeed("uv", "run", "kgl", "baseline")
+        return Played(project, done, time.perf_counter() - began)
+
+    return play

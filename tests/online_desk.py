@@ -19,6 +19,11 @@ train = "train.csv"
 test = "test.csv"
 sample_submission = "gender_submission.csv"
 """
+CONTEST = """from kgl.tables import read_test, read_train
+
+def load():
+    return read_train(), read_test()
+"""
 # `kgl` as installed, with two differences: pauses pass quickly, and a silent server is given up after a second.
 KGL = """
 import sys, time
@@ -45,6 +50,7 @@ class Desk:
         self.root, self.raw = home / "titanic", home / "titanic" / "data" / "raw"
         self.root.mkdir()
         (self.root / "competition.toml").write_text(FACTS)
+        (self.root / "contest.py").write_text(CONTEST)
         self.env = kaggle.environment(home)
         self.more, self.patience = "", 1.0
         self.outputs: list[str] = []

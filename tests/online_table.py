@@ -122,6 +122,16 @@ def entered(value: bool) -> Setup:
     return lambda desk: setattr(desk.kaggle.contest, "entered", value)
 
 
+def refused_bare(desk: Desk) -> None:
+    entered(False)(desk)
+    desk.kaggle.play("DownloadDataFiles", refuse(403, ""), times=NEVER_ENDS)
+
+
+def rules_accepted(desk: Desk) -> None:
+    entered(True)(desk)
+    desk.kaggle.plays.clear()
+
+
 def slug(text: str) -> Setup:
     def setup(desk: Desk) -> None:
         path = desk.root / "competition.toml"
@@ -193,7 +203,7 @@ NO_ROUTE = "http://127.0.0.1:9"
 TROUBLES = [
     Trouble("rules not accepted", entered(False), GET, "https://www.kaggle.com/competitions/titanic/rules", 3, GOES_ON, entered(True)),
     Trouble("rules not accepted", entered(False), SEND, "https://www.kaggle.com/competitions/titanic/rules", 3, NO_SLOT),
-    Trouble("refused (403) without a reason, rules not accepted", lambda desk: (entered(False)(desk), play("DownloadDataFiles", refuse(403, ""))(desk)), GET, "have not accepted the rules", 3, GOES_ON, lambda desk: (entered(True)(desk), desk.kaggle.plays.clear())),
+    Trouble("refused (403) without a reason, rules not accepted", refused_bare, GET, "have not accepted the rules", 3, GOES_ON, rules_accepted),
     Trouble("no credentials", env(KAGGLE_API_TOKEN=""), GET, "no Kaggle credentials found. Create a token at https://www.kaggle.com/settings", 3, GOES_ON, fresh_env),
     Trouble("a token that Kaggle does not accept", play("*", BAD_TOKEN), GET, "does not accept the token in the variable KAGGLE_API_TOKEN", 3, GOES_ON),
     Trouble("a token that was revoked", play("IntrospectToken", INACTIVE_TOKEN), GET, "does not accept the token in the variable KAGGLE_API_TOKEN", 3, GOES_ON),

@@ -157,7 +157,7 @@ def test_no_secret_is_in_a_file_a_message_or_the_process_list(desk: Desk) -> Non
         desk.kgl(*command.split(), "--debug")
     with desk.start("download") as process:
         if sys.platform == "linux":
-            while not b"download" in (line := Path(f"/proc/{process.pid}/cmdline").read_bytes()):
+            while b"download" not in (line := Path(f"/proc/{process.pid}/cmdline").read_bytes()):
                 time.sleep(0.01)
             desk.outputs.append(line.decode())
         process.communicate()

@@ -43,7 +43,9 @@ def run_baseline(session: Session, minutes: float | None, done: Say, progress: S
     blend = make_blend(session)
     done(summary(blend))
     path = check_run(session.workspace, blend.run)
-    session.say(f"submission: {path.relative_to(session.workspace.root).as_posix()}, {len(session.data.test)} rows, checked")
+    session.say(
+        f"submission: {path.relative_to(session.workspace.root).as_posix()}, {len(session.data.test)} rows, checked"
+    )
     return blend
 
 

@@ -1,6 +1,7 @@
 """The board: runs ranked by cv_score, each with an honest verdict against the best."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgl.metrics import Metric, get_metric
-from kgl.paths import Workspace
+from kgl.paths import Workspace, use_workspace
 from kgl.runs import Run, list_runs
 
 RISK = 0.05
@@ -16,7 +17,7 @@ RISK = 0.05
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a run compares with another: `word` is better, noise or worse; `p` the chance of such a difference by luck."""
+    """How a run compares with another: `word` is better, noise or worse; `p` the chance of such a gain by luck."""
 
     word: str
     gain: float
@@ -48,18 +49,29 @@ def compare(metric: Metric, new: Run, old: Run) -> Verdict | None:
     Folds share training rows, so their differences vary less than those of independent samples would; the correction
     widens the error for that (Nadeau and Bengio, Inference for the Generalization Error, 2003).
     """
-    pairs = [(a, b) for a, b in zip(new.fold_scores, old.fold_scores, strict=False) if a is not None and b is not None]
-    if len(pairs) < 2 or len(new.fold_scores) != len(old.fold_scores):
+    if len(new.fold_scores) != len(old.fold_scores):
+        return None
+    pairs = [(a, b) for a, b in zip(new.fold_scores, old.fold_scores, strict=True) if a is not None and b is not None]
+    if len(pairs) < 2:
         return None
     differences = np.array([metric.gain(a, b) for a, b in pairs])
     gain, n = float(differences.mean()), len(differences)
     error = float(np.sqrt(differences.var(ddof=1) * (1 / n + 1 / (n - 1))))
     if error == 0:
         return Verdict("noise" if gain == 0 else "better" if gain > 0 else "worse", gain, float(gain == 0))
-    from scipy.special import stdtr  # much lighter than scipy.stats
-
-    p = float(2 * stdtr(n - 1, -abs(gain) / error))
+    p = _chance(abs(gain) / error, n - 1)
     return Verdict("noise" if p > RISK else "better" if gain > 0 else "worse", gain, p)
+
+
+def _chance(t: float, df: int) -> float:
+    """Of a value of Student's t beyond -t and t (Abramowitz and Stegun, 26.7.3 and 4); importing scipy takes longer."""
+    angle, odd = math.atan2(t, math.sqrt(df)), df % 2
+    total, term = 0.0, math.cos(angle) if odd else 1.0
+    for power in range(odd, df - 1, 2):
+        total += term
+        term *= math.cos(angle) ** 2 * (power + 1) / (power + 2)
+    inside = math.sin(angle) * total
+    return max(0.0, 1 - (2 / math.pi * (angle + inside) if odd else inside))
 
 
 def make_board(workspace: Workspace, metric: str, folds: str | None) -> Board:
@@ -70,13 +82,19 @@ def make_board(workspace: Workspace, metric: str, folds: str | None) -> Board:
         metric: runs scored by another are left out.
         folds: the hash of the folds in force; runs of others are left out. None where there are no folds.
     """
+    use_workspace(workspace)  # for a metric of contest.py
     runs = list_runs(workspace)
     fitting = [run for run in runs if run.metric == metric and (folds is None or run.identity.get("folds") == folds)]
     ranked = rank([run for run in fitting if run.is_complete and run.cv_score is not None], metric)
     public = _public_scores(workspace)
     by_name = {run.run: run for run in runs}
     lines = [
-        Line(run, compare(get_metric(metric), run, ranked[0]) if i else None, public.get(run.run, ""), what_changed(run, by_name))
+        Line(
+            run,
+            compare(get_metric(metric), run, ranked[0]) if i else None,
+            public.get(run.run, ""),
+            what_changed(run, by_name),
+        )
         for i, run in enumerate(ranked)
     ]
     return Board(lines, [run for run in fitting if run not in ranked], len(runs) - len(fitting))
@@ -89,7 +107,7 @@ def rank(runs: Sequence[Run], metric: str) -> list[Run]:
 
 
 def _members(run: Run) -> int:
-    return 1 + sum(weight > 0 for weight in (run.blend or {}).get("weights", ()))
+    return 1 + int(np.count_nonzero((run.blend or {}).get("weights", ())))
 
 
 def best_run(workspace: Workspace, metric: str, folds: str | None) -> Run | None:
@@ -129,12 +147,12 @@ def _short(value: Any) -> str:
         return "[" + ", ".join(_short(item) for item in value) + "]"
     if isinstance(value, dict):
         return str(value.get("class", "..." if value else "{}")).rsplit(".", 1)[-1]
-    text = str(value)
-    return text.rsplit(".", 1)[-1] if text.count(".") and " " not in text and not text[0].isdigit() else text
+    return value.rsplit(".", 1)[-1] if isinstance(value, str) and " " not in value else str(value)
 
 
 def _public_scores(workspace: Workspace) -> dict[str, str]:
     if not workspace.submissions.is_file():
         return {}
-    events = [json.loads(line) for line in workspace.submissions.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return {event["run"]: str(event["public_score"]) for event in events if event.get("public_score") and event.get("run")}
+    lines = workspace.submissions.read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in lines if line.startswith("{")]
+    return {event["run"]: str(event["public_score"]) for event in events if event.get("public_score") is not None}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from kgl.cores import usable_cores
 from kgl.errors import KglError
@@ -17,6 +18,7 @@ from kgl.paths import Workspace
 from kgl.tables import Data, load_data, text_ids
 
 LITTLE_DISK = 2e9
+FEW_LEVELS = 50  # a column of fewer different texts is a category, not a name
 
 
 def check_workspace(workspace: Workspace) -> list[Finding]:
@@ -25,7 +27,10 @@ def check_workspace(workspace: Workspace) -> list[Finding]:
     try:
         data = load_data(workspace)
     except KglError as error:
-        return [*findings, Finding("block", error.message, "mend that first; kgl init fills in facts, kgl download fetches files")]
+        return [
+            *findings,
+            Finding("block", error.message, "mend that first; kgl init fills in facts, kgl download fetches files"),
+        ]
     shape = f"{len(data.train):,} training and {len(data.test):,} test rows, {data.train.shape[1] - 1} columns"
     return [*findings, Finding("ok", shape), *check_data(data), *check_folds(workspace, data)]
 
@@ -36,33 +41,48 @@ def check_machine(workspace: Workspace) -> Iterator[Finding]:
     limited = f" of {seen} (the container's or the process's limit)" if cores < seen else ""
     yield Finding("ok", f"Python {sys.version.split()[0]}, {cores} cores{limited}")
     free = shutil.disk_usage(workspace.root).free
-    level, mend = ("warn", "free some, or point [files] root at another disk") if free < LITTLE_DISK else ("ok", "")
-    yield Finding(level, f"{free / 1e9:.1f} GB free on disk", mend)
+    what = f"{free / 1e9:.1f} GB free on disk"
+    little = Finding("warn", what, "free some, or point [files] root at another disk")
+    yield little if free < LITTLE_DISK else Finding("ok", what)
 
 
 def check_data(data: Data) -> Iterator[Finding]:
     """What is odd in the tables; none of it stops training."""
     if data.train_only:
-        yield Finding("warn", f"in train only, and left out: {_some(data.train_only)}", "join them to test in contest.py if test could know them")
+        yield Finding(
+            "warn",
+            f"in train only, and left out: {_some(data.train_only)}",
+            "join them to test in contest.py if test could know them",
+        )
     columns = data.train.columns[1:]
     empty = [str(c) for c in columns if data.train[c].isna().all()]
     if empty:
-        yield Finding("warn", f"without any value in train, and left out: {_some(empty)}", "drop them in the experiments, or look at the file")
+        yield Finding(
+            "warn",
+            f"without any value in train, and left out: {_some(empty)}",
+            "drop them in the experiments, or look at the file",
+        )
     numbers = data.train[columns].select_dtypes("number")
     infinite = [str(c) for c in numbers if np.isinf(numbers[c].to_numpy(dtype=float, na_value=np.nan)).any()]
     if infinite:
-        yield Finding("warn", f"infinite values, taken as missing: {_some(infinite)}", "clip them in contest.py if they mean something")
+        yield Finding(
+            "warn",
+            f"infinite values, taken as missing: {_some(infinite)}",
+            "clip them in contest.py if they mean something",
+        )
     ids = text_ids(data.full, data.competition.id)
     if ids is not None and ids.duplicated().any():
-        what = f"{int(ids.duplicated().sum()):,} rows of train repeat an id: rows are numbered, equal ids stay in one fold"
+        what = (
+            f"{int(ids.duplicated().sum()):,} rows of train repeat an id: rows are numbered, equal ids stay in one fold"
+        )
         yield Finding("warn", what, "look whether id in competition.toml is right")
     if data.target.one_label:
         yield from _rare_labels(data)
 
 
 def _rare_labels(data: Data) -> Iterator[Finding]:
-    counts = pd.Series(data.y).value_counts()
-    rare = [f"{data.target.labels[code]} ({n})" for code, n in counts.items() if n < data.competition.folds.n_splits]
+    counts = zip(data.target.labels, np.bincount(data.y), strict=True)
+    rare = [f"{label} ({n})" for label, n in counts if n < data.competition.folds.n_splits]
     if rare:
         what = f"labels with fewer rows than folds: {_some(rare)}; some folds cannot learn or validate them"
         yield Finding("warn", what, "fewer folds (folds.n_splits), or join labels in contest.py")
@@ -81,6 +101,24 @@ def check_folds(workspace: Workspace, data: Data) -> Iterator[Finding]:
         yield Finding("block", error.message, "kgl folds --force makes them anew")
         return
     yield Finding("ok", f"{len(folds.numbers)} folds, scheme {folds.scheme}, {current_hash(workspace, settings)}")
+    yield from check_links(data, folds.of(data))
+
+
+def check_links(data: Data, fold_of: NDArray[np.int_]) -> Iterator[Finding]:
+    """Columns of texts, such as ticket numbers, whose equal values stand in rows of different folds."""
+    for column in data.train.columns[1:]:
+        values = data.train[column]
+        if pd.api.types.is_numeric_dtype(values) or values.nunique() <= FEW_LEVELS:
+            continue
+        spread = pd.Series(fold_of).groupby(values.to_numpy()).agg(["size", "nunique"])
+        apart = spread[spread["nunique"] > 1]
+        if len(apart):
+            what = (
+                f"{int(apart['size'].sum())} rows share their {column} with rows of another fold ({len(apart)} groups)"
+            )
+            yield Finding(
+                "warn", what, f"if they share their fate as well: folds.scheme=stratified_group folds.group={column}"
+            )
 
 
 def _some(names: list[str] | tuple[str, ...], shown: int = 6) -> str:

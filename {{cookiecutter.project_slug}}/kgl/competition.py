@@ -10,8 +10,6 @@ from kgl.config import build, from_text, unknown_key
 from kgl.errors import KglError, usage
 from kgl.paths import Workspace, write_text
 
-TASKS = ("binary", "multiclass", "multilabel", "ordinal", "regression")
-CLASSIFICATION = ("binary", "multiclass", "multilabel")
 Scheme = Literal["", "kfold", "stratified", "group", "stratified_group", "time"]
 KAGGLE_INPUTS = (Path("/kaggle/input/competitions"), Path("/kaggle/input"))
 
@@ -82,11 +80,6 @@ class Competition:
         if missing:
             raise usage(f"competition.toml: {', '.join(missing)} not known yet; run kgl init, or write it there.")
 
-    @property
-    def is_classification(self) -> bool:
-        """Whether the target is one or several labels."""
-        return self.task in CLASSIFICATION
-
 
 def get_fact(competition: Competition, key: str) -> Any:
     """The value of a dotted key such as `folds.n_splits`."""
@@ -112,25 +105,32 @@ def parse_competition(content: bytes) -> Competition:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise usage(f"competition.toml is not valid TOML: {error}.") from None
     competition = build(Competition, values, "competition.toml")
-    if competition.folds.n_splits < 2:
-        raise usage(f"competition.toml: folds: n_splits: expected 2 or more, got {competition.folds.n_splits}.")
+    for key, least in (("folds.n_splits", 2), ("folds.seed", 0), ("baseline.minutes", 0)):
+        if get_fact(competition, key) < least:
+            raise usage(f"competition.toml: {key}: expected {least} or more, got {get_fact(competition, key)}.")
     if competition.metric and not competition.metric.startswith("contest:"):  # one's own is looked for when it is used
-        _check_metric(competition.metric)
+        _check_metric(competition)
     return competition
 
 
-def _check_metric(name: str) -> None:
-    from kgl.metrics import get_metric
+def _check_metric(competition: Competition) -> None:
+    from kgl.metrics import MEAN, METRICS, get_metric
 
+    task, name = competition.task, competition.metric
     try:
-        get_metric(name)
+        takes = get_metric(name).takes
     except KglError as error:
         raise usage(f"competition.toml: {error.message}") from None
+    refused = {"regression": ("labels", "probabilities"), "ordinal": ("probabilities",), "multilabel": ("values",)}
+    if takes in refused.get(task, ()):
+        raise usage(f"competition.toml: metric {name} takes {takes}, which task {task} does not give.")
+    if name in METRICS and (task == "multilabel" or len(competition.target) > 1):
+        raise usage(f"competition.toml: metric {name} scores one column; for several write {MEAN}{name}.")
 
 
 def data_root(workspace: Workspace, competition: Competition) -> Path:
     """The folder of the contest's files; on Kaggle itself the attached one, wherever it is mounted."""
-    root = workspace.root / competition.files.root
+    root = workspace.root / Path(competition.files.root).expanduser()
     if (root / competition.files.train).is_file() or not competition.slug:
         return root
     mounted = (base / competition.slug for base in KAGGLE_INPUTS)
@@ -152,11 +152,12 @@ def _parse_fact(pair: str) -> tuple[str, Any]:
         raise usage(f"'{pair}' is not key=value, such as metric=auc or folds.n_splits=10.")
     cls: Any = Competition
     for part in key.split("."):
-        if not is_dataclass(cls) or part not in (names := [f.name for f in fields(cls)]):
-            raise unknown_key(key, names if is_dataclass(cls) else [], "competition.toml")
+        names = [f.name for f in fields(cls)] if is_dataclass(cls) else []
+        if part not in names:
+            raise unknown_key(part, names, f"competition.toml: {key}")
         cls = get_type_hints(cls)[part]
     if is_dataclass(cls):
-        raise usage(f"competition.toml: '{key}' is a table; set one of its keys, such as {key}.{fields(cls)[0].name}=...")
+        raise usage(f"competition.toml: '{key}' is a table; set a key of it, such as {key}.{fields(cls)[0].name}=...")
     return key, from_text(cls, text, f"competition.toml: {key}")
 
 

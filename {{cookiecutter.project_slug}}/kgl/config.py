@@ -1,16 +1,20 @@
 """Dataclasses filled from files and command lines: keys and types are checked, and a refusal says what was meant."""
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from kgl.errors import KglError, usage
 
 T = TypeVar("T")
-NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+UNIONS = (Union, types.UnionType)
+MOST_LISTED = 40  # LightGBM knows hundreds of parameters
+NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Callable: "a function"}
+NAMES |= {type(None): "none", Mapping: "a table of keys"}
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
@@ -22,8 +26,15 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
 
 def unknown_key(key: str, allowed: Iterable[str], where: str) -> KglError:
     """The refusal of a misspelled key."""
-    allowed = list(allowed)
-    return usage(f"{where}: unknown key '{key}'.{nearest(key, allowed)} Allowed: {', '.join(sorted(allowed))}.")
+    allowed = sorted(allowed)
+    listed = f" Allowed: {', '.join(allowed) or 'none'}." if len(allowed) <= MOST_LISTED else ""
+    return usage(f"{where}: unknown key '{key}'.{nearest(key, allowed)}{listed}")
+
+
+def missing_column(table: str, column: str, columns: Iterable[Any], where: str) -> KglError:
+    """The refusal of a column that a table lacks (status 1); `where` is the key that names it."""
+    hint = nearest(column, map(str, columns))
+    return KglError(f"{table} has no column '{column}', named by {where} in competition.toml.{hint}")
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -44,7 +55,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
 def check_value(hint: Any, value: Any, where: str) -> Any:
     """`value` as the annotation `hint` wants it (a list becomes a tuple, 1 becomes 1.0), or a refusal."""
-    if hint is Any or isinstance(hint, TypeVar):
+    if hint is Any:
         return value
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if isinstance(value, Mapping):
@@ -53,16 +64,16 @@ def check_value(hint: Any, value: Any, where: str) -> Any:
     origin = get_origin(hint)
     if origin is Literal:
         return _check_choice(get_args(hint), value, where)
-    if origin in (Union, types.UnionType):
-        return _check_union(hint, value, where)
+    if origin in UNIONS:
+        return _first_fitting(hint, value, where, check_value)
     if origin is tuple:
         if isinstance(value, (list, tuple)):
             return tuple(check_value(get_args(hint)[0], item, where) for item in value)
-        raise usage(f"{where}: expected {describe(hint)}, got {value!r}.")
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        example = f", such as [{value!r}]" if isinstance(value, str) else ""
+        raise usage(f"{where}: expected {describe(hint)}{example}, got {value!r}.")
+    if hint is float and type(value) is int:
         return float(value)
-    wanted = origin or hint
-    if isinstance(wanted, type) and (not isinstance(value, wanted) or (wanted in (int, float) and value is True)):
+    if not isinstance(value, origin or hint) or (hint is int and isinstance(value, bool)):
         raise usage(f"{where}: expected {describe(hint)}, got {value!r}.")
     return value
 
@@ -74,37 +85,34 @@ def _check_choice(choices: tuple[str, ...], value: Any, where: str) -> Any:
     raise usage(f"{where}: got {value!r}, allowed: {listed}.{nearest(str(value), [c for c in choices if c])}")
 
 
-def _check_union(hint: Any, value: Any, where: str) -> Any:
-    for option in get_args(hint):
-        if option is type(None):
-            if value is None:
-                return None
-            continue
-        try:
-            return check_value(option, value, where)
-        except KglError:
-            continue
+def _first_fitting(hint: Any, value: Any, where: str, read: Callable[[Any, Any, str], Any]) -> Any:
+    """`value` as the first alternative of `hint` that takes it."""
+    for option in sorted(get_args(hint), key=lambda option: option is not type(None)):
+        with contextlib.suppress(KglError):
+            return read(option, value, where)
     raise usage(f"{where}: expected {describe(hint)}, got {value!r}.")
 
 
 def describe(hint: Any) -> str:
     """What an annotation asks for, in words."""
-    if hint is type(None):
-        return "none"
-    if get_origin(hint) in (Union, types.UnionType):
+    if get_origin(hint) in UNIONS:
         return " or ".join(describe(option) for option in get_args(hint))
     if get_origin(hint) is tuple:
-        return f"a list, each {describe(get_args(hint)[0])}"
+        return "a list" if get_args(hint)[0] is Any else f"a list, each {describe(get_args(hint)[0])}"
     if get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(str, get_args(hint)))
-    return NAMES.get(hint, getattr(hint, "__name__", str(hint)))
+        return "one of " + ", ".join(str(choice) for choice in get_args(hint) if choice)
+    return NAMES.get(get_origin(hint) or hint, getattr(hint, "__name__", str(hint)))
 
 
 def from_text(hint: Any, text: str, where: str) -> Any:
     """A value typed on the command line (`0.05`, `0,1,2`, `true`, `none`) as the annotation wants it."""
     if hint is str or get_origin(hint) is Literal:
         return check_value(hint, text, where)
+    if get_origin(hint) in UNIONS:
+        return _first_fitting(hint, text, where, from_text)
     if get_origin(hint) is tuple:
+        if isinstance(values := literal(text) if text[:1] in ("[", "(") else None, (list, tuple)):
+            return check_value(hint, values, where)
         parts = [part.strip() for part in text.strip("[]()").split(",") if part.strip()]
         return tuple(from_text(get_args(hint)[0], part, where) for part in parts)
     return check_value(hint, literal(text), where)

@@ -34,5 +34,5 @@ def plan(tasks: int, rows: int, *, workers: int | None = None, cores: int | None
     cores = cores or usable_cores()
     if workers is not None and not 1 <= workers <= cores:
         raise usage(f"--workers {workers}: expected 1 to {cores}, the cores that this process may use.")
-    threads = max(1, min(cores, rows // ROWS_A_THREAD)) if workers is None else cores // workers
+    threads = max(1, min(cores // (workers or 1), rows // ROWS_A_THREAD))
     return Plan(workers=max(1, min(tasks, workers or cores // threads)), threads=threads)

@@ -1,7 +1,5 @@
-"""Train an experiment over folds and seeds, for every kind of learner; a run that was killed goes on where it stopped."""
+"""Train an experiment over folds and seeds, whatever the learner; a run that was killed goes on where it stopped."""
 
-import contextlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +10,14 @@ from numpy.typing import NDArray
 from kgl.cores import plan
 from kgl.errors import KglError, usage
 from kgl.experiment import Experiment, config_of, load_experiment, override
-from kgl.fold_task import Task, gather_rows, read_arrays, read_scores, run_tasks
-from kgl.identity import identity, save_source
+from kgl.fold_task import Task, gather_rows, read_arrays, read_scores, remove_leftovers, run_tasks
+from kgl.identity import headline, identity, save_source
 from kgl.paths import write_text
 from kgl.runs import (
     Run,
+    begin_run,
     find_parent,
-    git_state,
-    library_versions,
+    is_finished,
     now,
     open_run,
     read_run,
@@ -42,7 +40,7 @@ class Options:
 
     folds: only these; the run stays partial until the others are trained too.
     quick: one fold, one seed, few rows: does it run at all? Never ranked.
-    again: train anew even where the same run is complete.
+    again: train anew what is complete.
     note, parent: kept in run.json; the parent is found where it is not given.
     workers: processes at once; by default what rows and cores suggest.
     """
@@ -56,7 +54,12 @@ class Options:
 
 
 def train(
-    session: Session, name: str, changes: Mapping[str, str] | None = None, options: Options | None = None, *, progress: Say | None = None
+    session: Session,
+    name: str,
+    changes: Mapping[str, str] | None = None,
+    *,
+    options: Options | None = None,
+    progress: Say | None = None,
 ) -> Run:
     """Train experiment `name`, or report the run that did it already.
 
@@ -74,35 +77,32 @@ def train(
     experiment = override(load_experiment(session.workspace, name), changes or {})
     _check(session, experiment, options)
     with open_run(session.workspace, _describe(session, name, experiment, options), again=options.again) as run:
-        if run.is_complete:
+        if is_finished(session.workspace, run):
             session.say(f"{run.run} is this very experiment, complete since {run.ended}; --again trains it anew")
             return run
-        _begin(session, run, options)
         try:
+            _begin(session, run, options)
             _train_folds(session, experiment, run, options, progress or session.say)
             return _finish(session, run, options)
         except KeyboardInterrupt:
-            done = sorted({task.fold for task in _tasks(session, run, None) if task.is_done})
-            session.say(f"Stopped. Folds finished: {', '.join(map(str, done)) or 'none'}; the same command continues.")
+            tasks = _tasks(session, run, None)
+            done = sum(task.is_done for task in tasks)
+            session.say(f"Stopped: {done} of {len(tasks)} models of {run.run} are kept; the same command continues.")
             raise
-        except Exception as error:
-            run.status, run.ended = "failed", now()
-            with contextlib.suppress(OSError):  # a full disk is told by the first error, not by this one
-                save_run(session.workspace, run)
-            if isinstance(error, KglError):
-                raise KglError(f"{name}: {error.message}", error.status) from error
-            raise
+        except KglError as error:
+            raise KglError(f"{name}: {error.message}", error.status) from error
 
 
 def _check(session: Session, experiment: Experiment, options: Options) -> None:
     unknown = [k for k in options.folds or () if k not in session.folds.numbers]
     if unknown:
         raise usage(f"folds={unknown[0]}: there are folds {', '.join(map(str, session.folds.numbers))}.")
+    plan(1, 1, workers=options.workers)  # refuses a wrong number
     experiment.check(session.data.target, session.metric.loss)
     for name in experiment.stack_on:
         below = read_run(session.workspace, name)
         if not below.is_complete or below.identity.get("folds") != session.folds.hash():
-            raise KglError(f"stack_on: {name} is {below.status} or of other folds; stack on complete runs of these folds.")
+            raise KglError(f"stack_on: {name} is {below.status} or of other folds; stack on complete runs of these.")
 
 
 def _describe(session: Session, name: str, experiment: Experiment, options: Options) -> Run:
@@ -121,19 +121,20 @@ def _describe(session: Session, name: str, experiment: Experiment, options: Opti
 
 def _begin(session: Session, run: Run, options: Options) -> None:
     """What run.json and source/ keep from the start, so that a killed run explains itself."""
-    save_source(session.workspace, run.experiment, run_folder(session.workspace, run.run) / "source")
+    folder = run_folder(session.workspace, run.run)
+    remove_leftovers(folder)
+    save_source(session.workspace, run.experiment, folder / "source")
     source = (session.workspace.experiments / f"{run.experiment}.py").read_text(encoding="utf-8")
-    run.status = "running"
-    run.note = options.note or run.note
     run.parent = options.parent or run.parent or find_parent(session.workspace, run, source)
-    run.git, run.versions = git_state(session.workspace.root), library_versions()
-    run.command = " ".join(["kgl", *sys.argv[1:]])
-    save_run(session.workspace, run)
+    first = run.parent.rpartition("-")[0] != run.experiment
+    run.note = options.note or run.note or (headline(source) if first else "")
+    begin_run(session.workspace, run)
 
 
 def _tasks(session: Session, run: Run, folds: tuple[int, ...] | None) -> list[Task]:
     base = run_folder(session.workspace, run.run) / "folds"
-    return [Task(k, s, base / str(k) / f"seed-{s}") for k in folds or session.folds.numbers for s in run.seeds]
+    numbers = [k for k in session.folds.numbers if not folds or k in folds]
+    return [Task(k, s, base / str(k) / f"seed-{s}") for k in numbers for s in run.seeds]
 
 
 def _train_folds(session: Session, experiment: Experiment, run: Run, options: Options, progress: Say) -> None:
@@ -203,7 +204,7 @@ def score_run(session: Session, run: Run, oof: Array) -> None:
 
 def write_oof(session: Session, run: Run, oof: Array) -> None:
     """Write oof.parquet: the validated rows alone."""
-    known = ~np.isnan(oof).any(axis=1)
+    known = np.asarray(~np.isnan(oof).any(axis=1))
     path = run_folder(session.workspace, run.run) / "oof.parquet"
     columns = session.data.target.columns
     write_predictions(path, session.data.ids[known], oof[known], columns, fold=session.fold_of[known])

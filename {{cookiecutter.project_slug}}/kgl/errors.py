@@ -17,6 +17,11 @@ class KglError(Exception):
         self.status = status
 
 
+def reason(error: BaseException) -> str:
+    """The first line of what an exception says, without the full stop that the sentence around it brings."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+
+
 def usage(message: str) -> KglError:
     """An error of wrong usage: an unknown experiment, key or value (exit status 2)."""
     return KglError(message, USAGE)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -88,8 +89,8 @@ class Experiment(ABC):
         for field in dataclasses.fields(self):
             checked = check_value(hints[field.name], getattr(self, field.name), f"{type(self).__name__}: {field.name}")
             object.__setattr__(self, field.name, checked)
-        if not self.seeds:
-            raise usage(f"{type(self).__name__}: seeds: expected at least one, such as seeds=(0,).")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise usage(f"{type(self).__name__}: seeds: expected one or several different ones, got {self.seeds}.")
 
     def check(self, target: Target, loss: str) -> None:  # noqa: B027 - most kinds have something to check, not all
         """Refuse settings that cannot work before anything is trained."""
@@ -192,10 +193,12 @@ def config_of(experiment: Experiment) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """`value` as JSON has it: functions by their name, estimators by class and parameters."""
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no NaN, but SimpleImputer(missing_values=nan) has
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):

@@ -19,46 +19,27 @@ SUITES = {
     True: ("one_column", "logistic", "extra_trees", "lightgbm", "hist_gradient_boosting"),
     False: ("one_column", "ridge", "extra_trees", "lightgbm", "hist_gradient_boosting"),
 }
-# Kaggle's wording, in lower case without punctuation, and what it is called here
-METRICS = {
-    "categorization accuracy": "accuracy",
-    "accuracy score": "accuracy",
-    "accuracy": "accuracy",
-    "balanced accuracy": "balanced_accuracy",
-    "balanced accuracy score": "balanced_accuracy",
-    "area under receiver operating characteristic curve": "auc",
-    "roc auc score": "auc",
-    "roc auc": "auc",
-    "auc": "auc",
-    "multiclass auc": "auc",
-    "log loss": "logloss",
-    "logloss": "logloss",
-    "binary log loss": "logloss",
-    "multiclass log loss": "logloss",
-    "multiclass loss": "logloss",
-    "balanced log loss": "balanced_logloss",
-    "f1 score": "f1",
-    "f score beta micro": "f1",
-    "mean f1 score": "f1",
-    "f1 macro": "f1_macro",
-    "macro f1 score": "f1_macro",
-    "macro f score": "f1_macro",
-    "quadratic weighted kappa": "qwk",
-    "cohen kappa score": "qwk",
-    "matthews correlation coefficient": "mcc",
-    "root mean squared error": "rmse",
-    "rmse": "rmse",
-    "root mean squared logarithmic error": "rmsle",
-    "rmsle": "rmsle",
-    "mean absolute error": "mae",
-    "mae": "mae",
-    "r2 score": "r2",
-    "mean absolute percentage error": "mape",
-    "mean columnwise root mean squared error": "mean_rmse",
-    "mcrmse": "mean_rmse",
-    "mean columnwise log loss": "mean_logloss",
-    "mean columnwise area under receiver operating characteristic curve": "mean_auc",
+# Kaggle's wordings of each metric, in lower case without punctuation
+WORDINGS = {
+    "accuracy": "categorization accuracy, accuracy score, accuracy",
+    "balanced_accuracy": "balanced accuracy, balanced accuracy score",
+    "auc": "area under receiver operating characteristic curve, roc auc score, roc auc, auc, multiclass auc",
+    "logloss": "log loss, logloss, binary log loss, multiclass log loss, multiclass loss",
+    "balanced_logloss": "balanced log loss",
+    "f1": "f1 score, f score beta micro, mean f1 score",
+    "f1_macro": "f1 macro, macro f1 score, macro f score",
+    "qwk": "quadratic weighted kappa, cohen kappa score",
+    "mcc": "matthews correlation coefficient",
+    "rmse": "root mean squared error, rmse",
+    "rmsle": "root mean squared logarithmic error, rmsle",
+    "mae": "mean absolute error, mae",
+    "r2": "r2 score",
+    "mape": "mean absolute percentage error",
+    "mean_rmse": "mean columnwise root mean squared error, mcrmse",
+    "mean_logloss": "mean columnwise log loss",
+    "mean_auc": "mean columnwise area under receiver operating characteristic curve",
 }
+METRICS = {wording: name for name, wordings in WORDINGS.items() for wording in wordings.split(", ")}
 
 
 @dataclass(frozen=True)
@@ -114,9 +95,17 @@ def find_facts(
         add(f"files.{name}", file, why)
     files = _read_files(root, known)
     id_columns = _find_id(files)
-    add("id", id_columns, "sample submission and test share it" if files.sample is not None else "test and train share it, all different")
+    add(
+        "id",
+        id_columns,
+        "sample submission and test share it" if files.sample is not None else "test and train share it, all different",
+    )
     target = _find_target(files, known("id") or ())
-    add("target", target, "in train, not in test" + (", and in the sample submission" if files.sample is not None else ""))
+    add(
+        "target",
+        target,
+        "in train, not in test" + (", and in the sample submission" if files.sample is not None else ""),
+    )
     if not known("target"):
         raise KglError("no target found: no column is in train and not in test. Name it: kgl init target=<column>")
     _check_targets(files.train, known("target"))
@@ -125,7 +114,11 @@ def find_facts(
     metric, why, sure = _find_metric(known("task"), files, known("target"), (kaggle or {}).get("metric", ""))
     add("metric", metric, why, sure)
     classification = known("task") in ("binary", "multiclass", "multilabel")
-    add("folds.scheme", "stratified" if classification else "kfold", "each label in equal shares" if classification else "values")
+    add(
+        "folds.scheme",
+        "stratified" if classification else "kfold",
+        "each label in equal shares" if classification else "values",
+    )
     there = set(experiment_names(workspace))
     suite = tuple(name for name in SUITES[classification] if name in there)
     add("baseline.experiments", suite, f"for {known('task')}")
@@ -138,20 +131,27 @@ def find_files(root: Path) -> dict[str, tuple[str, str]]:
     Raises:
         KglError: the folder has no tables, or none called train or test.
     """
-    paths = sorted((p for p in root.rglob("*") if p.suffix.lower() in TABLES and p.is_file()), key=lambda p: (len(p.parts), p.name))
+    paths = sorted(
+        (p for p in root.rglob("*") if p.suffix.lower() in TABLES and p.is_file()), key=lambda p: (len(p.parts), p.name)
+    )
     if not paths:
         raise KglError(f"{root} has no tables yet; run kgl download, or put the contest's files there.")
     found: dict[str, tuple[str, str]] = {}
     for name, words in (("sample_submission", ("sample", "submission")), ("train", ("train",)), ("test", ("test",))):
         taken = {path for path, _ in found.values()}
-        fitting = [p for p in paths if any(word in p.name.lower() for word in words) and p.relative_to(root).as_posix() not in taken]
+        fitting = [
+            p
+            for p in paths
+            if any(word in p.name.lower() for word in words) and p.relative_to(root).as_posix() not in taken
+        ]
         if fitting:
             best = min(fitting, key=lambda p: (len(p.parts), not p.stem.lower().startswith(words[0]), len(p.name)))
             found[name] = (best.relative_to(root).as_posix(), "by its name")
     missing = [name for name in ("train", "test") if name not in found]
     if missing:
         there = ", ".join(p.name for p in paths[:8])
-        raise KglError(f"no file called {' or '.join(missing)} in {root} (there are {there}); say kgl init files.{missing[0]}=<name>.")
+        advice = f"say kgl init files.{missing[0]}=<name>"
+        raise KglError(f"no file called {' or '.join(missing)} in {root} (there are {there}); {advice}.")
     return found
 
 
@@ -167,7 +167,9 @@ def _read_files(root: Path, known: Any) -> _Files:
 def _find_id(files: _Files) -> tuple[str, ...]:
     if files.sample is not None:
         return tuple(str(c) for c in files.sample if c in files.test.columns)
-    candidates = (c for c in files.test if c in files.train.columns and files.test[c].is_unique and files.train[c].is_unique)
+    candidates = (
+        c for c in files.test if c in files.train.columns and files.test[c].is_unique and files.train[c].is_unique
+    )
     return tuple(str(c) for c in candidates if "id" in str(c).lower())[:1]
 
 
@@ -199,7 +201,11 @@ def _find_task(train: pd.DataFrame, target: Sequence[str]) -> tuple[str, str, bo
     values = [train[name].dropna() for name in target]
     if len(target) > 1:
         labels = all(set(as_labels(v)) <= {"0", "1"} for v in values)
-        return ("multilabel", "several columns of 0 and 1", True) if labels else ("regression", "several columns of numbers", True)
+        return (
+            ("multilabel", "several columns of 0 and 1", True)
+            if labels
+            else ("regression", "several columns of numbers", True)
+        )
     different = values[0].nunique()
     if different == 2:
         return "binary", f"two labels: {' and '.join(in_label_order(as_labels(values[0]).unique()))}", True
@@ -207,7 +213,11 @@ def _find_task(train: pd.DataFrame, target: Sequence[str]) -> tuple[str, str, bo
         return "multiclass", f"{different} labels as text", True
     whole = bool((values[0] % 1 == 0).all())
     if whole and different <= 20 and len(values[0]) / different >= 10:
-        return "multiclass", f"{different} whole numbers, each many times (ordinal or regression if they are amounts)", False
+        return (
+            "multiclass",
+            f"{different} whole numbers, each many times (ordinal or regression if they are amounts)",
+            False,
+        )
     return "regression", f"{different} different numbers", True
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kgl.competition import FoldSettings, Scheme
-from kgl.errors import KglError
+from kgl.errors import KglError, reason
 from kgl.paths import Workspace, replacing
 
 SETTINGS = b"kgl.folds"
@@ -42,11 +42,16 @@ def read_assignment(path: Path, settings: FoldSettings) -> tuple[Scheme, list[st
     try:
         with pq.ParquetFile(path) as file:  # pq.read_table imports pandas, which costs the board half a second
             table = file.read()
-        ids, fold = table.column("id").to_pylist(), table.column("fold").to_pylist()
-    except (KeyError, OSError, ValueError) as error:
-        raise KglError(f"data/folds.parquet cannot be read ({error}); restore it from git, or kgl folds --force.") from None
+        ids = [str(value) for value in table.column("id").to_pylist()]
+        fold = [int(value) for value in table.column("fold").to_pylist()]
+        if len(set(ids)) < len(ids):
+            raise ValueError("an id stands there twice")
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        advice = "restore it from git, or run kgl folds --force"
+        raise KglError(f"data/folds.parquet cannot be read ({reason(error)}); {advice}.") from None
     made_by = FoldSettings(**json.loads((table.schema.metadata or {}).get(SETTINGS, b"null")) or asdict(settings))
-    changed = [k for k, now in asdict(settings).items() if now != getattr(made_by, k) and not (k == "scheme" and not now)]
+    wanted = {key: value for key, value in asdict(settings).items() if key != "scheme" or value}
+    changed = [key for key, value in wanted.items() if value != getattr(made_by, key)]
     if changed:
         said = ", ".join(f"{k}={getattr(settings, k)!r} (the file: {getattr(made_by, k)!r})" for k in changed)
         raise KglError(

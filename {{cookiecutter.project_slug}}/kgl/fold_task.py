@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import shutil
+import signal
 import tempfile
 import time
 import traceback
@@ -136,8 +137,13 @@ def run_tasks(experiment: Experiment, rows: Rows, tasks: list[Task], plan: Plan,
     if waiting:
         from joblib import Parallel, delayed
 
-        jobs = (delayed(run_task)(experiment, rows, task, plan.threads) for task in waiting)
+        jobs = (delayed(_run_in_worker)(experiment, rows, task, plan.threads) for task in waiting)
         yield from Parallel(n_jobs=plan.workers, return_as="generator_unordered")(jobs)
+
+
+def _run_in_worker(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Task:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    return run_task(experiment, rows, task, threads)
 
 
 def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Task:
@@ -165,9 +171,13 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
     )
     inside = rows.fold_of == task.fold
     try:
-        with _logged_to(log), threadpool_limits(threads):
+        # BLAS sums in another order with more threads, and the last bit of a prediction must not depend on them
+        with _logged_to(log), threadpool_limits({"openmp": threads, "blas": 1}):
+            np.random.seed(task.seed)  # for transformers and estimators without a random_state of their own
             fitted = experiment.fit(rows.part(task.fold), setting)
-            valid = _checked(fitted.predict(rows.train.loc[inside].reset_index(drop=True)), int(inside.sum()), rows.target)
+            valid = _checked(
+                fitted.predict(rows.train.loc[inside].reset_index(drop=True)), int(inside.sum()), rows.target
+            )
             test = _checked(fitted.predict(rows.test), len(rows.test), rows.target)
     except KglError as error:
         raise KglError(f"fold {task.fold}, seed {task.seed}: {error.message}", error.status) from None
@@ -235,7 +245,15 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    except BaseException:
+        if not folder.is_dir():  # a worker whose parent was killed may have been first, with the same predictions
+            os.replace(temporary, folder)
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
+
+
+def remove_leftovers(run_folder: Path) -> None:
+    """Remove what a killed process had begun to write."""
+    for folder in run_folder.glob("folds/*/.*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in run_folder.glob(".*.tmp"):
+        file.unlink()

@@ -1,6 +1,7 @@
 """The split of the training rows: made once, kept in git, shared by every experiment."""
 
 import importlib
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kgl.competition import FoldSettings, Scheme
-from kgl.config import nearest
-from kgl.errors import KglError, usage
+from kgl.config import missing_column
+from kgl.errors import KglError, reason, usage
 from kgl.fold_file import hash_folds, read_assignment, write_assignment
 from kgl.tables import Data, text_ids
+from kgl.target import Target
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 NEVER_VALIDATED = -1
+UNDATED = 0  # the time rank of external rows
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Folds:
     @property
     def numbers(self) -> tuple[int, ...]:
         """The folds that are validated, in order."""
-        return tuple(sorted(int(k) for k in self.fold_of.unique() if k != NEVER_VALIDATED))
+        return tuple(sorted(int(k) for k in self.fold_of.unique() if k > NEVER_VALIDATED))
 
     def hash(self) -> str:
         """See `kgl.fold_file.hash_folds`."""
@@ -58,16 +61,18 @@ class Folds:
     def holdout(self, fold_of_rows: Array, k: int, time_rank: Array | None = None) -> Mask:
         """The part of fold k's training rows that its own choices (the number of rounds) are made on.
 
-        The next fold, so that groups stay whole; for scheme time the last fifth of the training rows.
+        The next fold, so that groups stay whole; for scheme time the last fifth of the training rows. Nothing where it
+        would leave nothing to learn from: with two folds, or all rows of one time.
         """
         training = self.training(fold_of_rows, k)
-        if self.scheme == "time" and time_rank is not None:
-            return training & (time_rank > np.quantile(time_rank[training], 0.8))
-        others = [j for j in self.numbers if j != k and (fold_of_rows[training] == j).any()]
-        if not others:
-            raise KglError(f"fold {k} has no other fold to choose the number of rounds on; fix n_estimators in params.")
-        following = next((j for j in others if j > k), others[0])
-        return training & (fold_of_rows == following)
+        others = [j for j in self.numbers if (fold_of_rows[training] == j).any()]
+        chosen = np.zeros(len(fold_of_rows), dtype=bool)
+        if time_rank is not None and (dated := time_rank[training & (time_rank > UNDATED)]).size:
+            chosen = time_rank > min(np.quantile(dated, 0.8), dated.max() - 1)
+        elif len(others) > 1:
+            chosen = fold_of_rows == next((j for j in others if j > k), others[0])
+        chosen &= training
+        return np.asarray(chosen & (training & ~chosen).any())
 
 
 def make_folds(data: Data, settings: FoldSettings) -> Folds:
@@ -105,37 +110,40 @@ def read_folds(path: Path, settings: FoldSettings) -> Folds:
 
 
 def _split(data: Data, inside: Array, scheme: str, settings: FoldSettings, groups: Array | None) -> Array:
-    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+    from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 
-    options: dict[str, Any] = {"n_splits": settings.n_splits, "shuffle": True, "random_state": settings.seed}
-    strata = strata_of(data)[inside] if scheme.startswith("stratified") else None
-    if groups is not None and len(np.unique(groups)) < settings.n_splits:
-        raise KglError(f"{len(np.unique(groups))} groups are too few for {settings.n_splits} folds.")
-    splitter: Any
-    if groups is None:
-        splitter = KFold(**options) if strata is None else StratifiedKFold(**options)
-    else:
-        splitter = GroupKFold(**options) if strata is None else StratifiedGroupKFold(**options)
+    n_splits = settings.n_splits
+    strata = (
+        strata_of(data.target, data.y[inside], n_splits) if scheme.startswith("stratified") else np.zeros(len(inside))
+    )
+    if groups is not None and (found := len(np.unique(groups))) < n_splits:
+        raise KglError(f"{found} groups are too few for {n_splits} folds.")
+    if np.unique(strata, return_counts=True)[1].max() < n_splits:
+        raise KglError(f"every label has fewer than {n_splits} rows, one for each fold; use scheme kfold or group.")
+    plain = StratifiedKFold if scheme == "stratified" else KFold
+    splitter: Any = StratifiedGroupKFold if groups is not None else plain
+    splits = splitter(n_splits=n_splits, shuffle=True, random_state=settings.seed)
     fold = np.full(len(inside), NEVER_VALIDATED)
-    for k, (_, validated) in enumerate(splitter.split(np.zeros(len(inside)), strata, groups)):
-        fold[validated] = k
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a label rarer than the folds: it is spread as far as it goes
+        for k, (_, validated) in enumerate(splits.split(np.zeros(len(inside)), strata, groups)):
+            fold[validated] = k
     return fold
 
 
-def strata_of(data: Data, bins: int = 10) -> Array:
-    """What the folds keep in equal shares: the label, the set of labels, or the target's decile.
+def strata_of(target: Target, y: Array, n_splits: int) -> Array:
+    """What the folds keep in equal shares: the label, the set of labels, or the (first) target's decile.
 
     Sets of labels too rare to be spread share one stratum.
     """
-    y = data.y
-    if data.target.task in ("regression", "ordinal") and len(np.unique(y)) > bins:
+    bins = min(10, len(y) // n_splits)
+    if target.task in ("regression", "ordinal") and len(np.unique(y)) > bins:
         first = y if y.ndim == 1 else y[:, 0]
         return np.asarray(pd.qcut(pd.Series(first).rank(method="first"), bins, labels=False))
-    codes = pd.factorize(y if y.ndim == 1 else pd.Series(["".join(map(str, row)) for row in y]))[0]
-    if data.target.one_label:
-        return np.asarray(codes)
-    common = np.bincount(codes)[codes] >= bins
-    return np.where(common, codes, -1)
+    if y.ndim == 1:
+        return np.asarray(np.unique(y, return_inverse=True)[1])
+    codes = np.unique(y, axis=0, return_inverse=True)[1].ravel()
+    return np.where(np.bincount(codes)[codes] >= n_splits, codes, -1)
 
 
 def find_groups(data: Data, settings: FoldSettings, scheme: str) -> Array | None:
@@ -153,19 +161,21 @@ def find_groups(data: Data, settings: FoldSettings, scheme: str) -> Array | None
 
 def _group_key(data: Data, group: str) -> pd.Series:
     module, colon, name = group.partition(":")
-    if colon:
-        function = getattr(importlib.import_module(module), name, None)
-        if function is None:
-            raise usage(f"competition.toml: folds: group: {module}.py has no function '{name}'.")
-        made: pd.Series = function(data.full)
-        return made
-    return _column(data, group, "group")
+    if not colon:
+        return _column(data, group, "group")
+    where = f"competition.toml: folds.group: {module}.py, {name}()"
+    try:
+        made = pd.Series(getattr(importlib.import_module(module), name)(data.full))
+    except Exception as error:
+        raise KglError(f"{where}: {type(error).__name__}: {reason(error)}. --debug shows where.") from error
+    if len(made) != len(data.full):
+        raise KglError(f"{where}: gives {len(made)} groups for {len(data.full)} rows; give one for each row.")
+    return made
 
 
 def _column(data: Data, column: str, key: str) -> pd.Series:
     if column not in data.full:
-        hint = nearest(column, map(str, data.full.columns))
-        raise usage(f"competition.toml: folds: {key}: train has no column '{column}'.{hint}")
+        raise missing_column("train", column, data.full.columns, f"folds.{key}")
     values: pd.Series = data.full[column]
     return values
 
@@ -187,7 +197,7 @@ def _connected(keys: list[Array]) -> Array:
 
 
 def time_rank(data: Data, settings: FoldSettings) -> Array:
-    """The place in time of each row, equal times sharing one number.
+    """The place in time of each row from 1 on, equal times sharing one number; 0 for external rows.
 
     Raises:
         KglError: no time column, or values that are neither numbers nor dates.
@@ -197,12 +207,15 @@ def time_rank(data: Data, settings: FoldSettings) -> Array:
     values = _column(data, settings.time, "time")
     if not pd.api.types.is_numeric_dtype(values):
         try:
-            values = pd.to_datetime(values)
-        except ValueError as error:
-            raise KglError(f"column '{settings.time}' is not a time: {str(error).splitlines()[0]}") from None
-    if values[~data.external].isna().any():
-        raise KglError(f"column '{settings.time}' is missing in {int(values.isna().sum())} training rows.")
-    return np.asarray(values.rank(method="dense").fillna(0).to_numpy(dtype=int))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that each value is read by itself
+                values = pd.to_datetime(values)
+        except (ValueError, TypeError) as error:
+            raise KglError(f"column '{settings.time}' is not a time: {reason(error)}.") from None
+    values = values.mask(data.external)
+    if missing := int((values.isna() & ~data.external).sum()):
+        raise KglError(f"column '{settings.time}' is missing in {missing} training rows; fill it in contest.py.")
+    return np.asarray(values.rank(method="dense").fillna(UNDATED).to_numpy(dtype=int))
 
 
 def _time_folds(rank: Array, n_splits: int) -> Array:
@@ -236,11 +249,8 @@ def summary(folds: Folds, data: Data) -> pd.DataFrame:
         row["trains"] = int(folds.training(fold_of_rows, k).sum())
         if data.target.one_label and len(data.target.labels) <= 6:
             shares = np.bincount(data.y[inside], minlength=len(data.target.labels)) / max(inside.sum(), 1)
-            row |= {f"share of {label}": round(float(s), 4) for label, s in zip(data.target.labels, shares, strict=True)}
+            row |= {f"share of {name}": round(float(s), 4) for name, s in zip(data.target.labels, shares, strict=True)}
         elif not data.target.one_label:
             row["target mean"] = float(np.mean(data.y[inside]))
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-

@@ -36,7 +36,7 @@ def short_hash(text: str) -> str:
 def source_files(workspace: Workspace, name: str) -> list[Path]:
     """The experiment's file and, through its imports, every file of the workspace outside the engine that it uses."""
     found: dict[Path, None] = {}
-    waiting = [workspace.experiments / f"{name}.py"]
+    waiting = _module_files(workspace.root, ["experiments", name])
     while waiting:
         path = waiting.pop()
         if path not in found:
@@ -57,13 +57,20 @@ def _imported_files(root: Path, path: Path) -> list[Path]:
             modules = [base, *([*base, alias.name] for alias in node.names)]
         else:
             continue
-        files += [file for parts in modules if parts and parts[0] != "kgl" for file in _module_file(root, parts)]
+        files += [file for parts in modules if parts and parts[0] != "kgl" for file in _module_files(root, parts)]
     return files
 
 
-def _module_file(root: Path, parts: list[str]) -> list[Path]:
-    stem = root.joinpath(*parts)
-    return [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()]
+def _module_files(root: Path, parts: list[str]) -> list[Path]:
+    """The file of a module, and those of the packages that it lies in."""
+    stems = [root.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+    return [path for stem in stems for path in (Path(f"{stem}.py"), stem / "__init__.py") if path.is_file()]
+
+
+def headline(source: str) -> str:
+    """The first line of a file's docstring, up to a colon: what the first run of an experiment says about itself."""
+    first, _, _ = (ast.get_docstring(ast.parse(source)) or "").partition("\n")
+    return first.partition(": ")[0].rstrip(".")
 
 
 def save_source(workspace: Workspace, name: str, folder: Path) -> None:

@@ -1,28 +1,28 @@
 """Test predictions again from saved models, by the source as it was when they were trained."""
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from kgl.blend import blend_test, blend_weights
 from kgl.crossval import average_test, write_test
 from kgl.errors import KglError
 from kgl.experiment import load_experiment, override
 from kgl.fold_task import add_stacked
 from kgl.paths import Workspace
-from kgl.runs import Run, holding, read_predictions, read_run, run_folder
+from kgl.runs import Run, holding, read_run, run_folder
 from kgl.session import Say, Session, open_session
-from kgl.tables import ID
 
 Array = NDArray[Any]
 
 
 def predict_again(workspace: Workspace, name: str, say: Say = print) -> Run:
-    """Write test.parquet and submission.csv of a complete run anew, for the rows that load() gives now.
+    """Write test.parquet and submission.csv of a complete run anew, for the files as they are now.
 
     Members of a blend, and runs that it is stacked on, are predicted first.
 
@@ -32,49 +32,44 @@ def predict_again(workspace: Workspace, name: str, say: Say = print) -> Run:
     run = read_run(workspace, name)
     if not run.is_complete:
         raise KglError(f"{name} is {run.status}; only complete runs predict. Run: kgl train {run.experiment}")
-    below = run.blend["members"] if run.blend else run.config.get("stack_on", [])
-    for member in below:
+    for member in [*blend_weights(run), *run.config.get("stack_on", ())]:
         predict_again(workspace, member, say)
-    with holding(run_folder(workspace, name), name), _saved_source(run_folder(workspace, name) / "source"):
+    folder = run_folder(workspace, name)
+    with holding(folder, name), _saved_source(folder / "source"):
         session = open_session(workspace, say)
-        write_test(session, run, _blend_test(session, run) if run.blend else _model_test(session, run))
-    say(f"{name}: {len(session.data.test)} rows predicted again")
+        test = blend_test(session, run) if run.blend else _model_test(session, run, folder)
+        write_test(session, run, test)
+    say(f"{name}: {len(test)} rows predicted again")
     return run
 
 
-def _blend_test(session: Session, run: Run) -> Array:
-    blend = run.blend or {}
-    columns, ids = list(session.data.target.columns), session.data.test[ID]
-    tests = [read_predictions(session.workspace, m, "test").reindex(ids)[columns].to_numpy() for m in blend["members"]]
-    return np.asarray(np.tensordot(np.array(blend["weights"]), np.stack(tests), axes=1))
-
-
-def _model_test(session: Session, run: Run) -> Array:
-    source = run_folder(session.workspace, run.run) / "source"
-    stacked = {"stack_on": ",".join(run.config.get("stack_on", []))}
-    experiment = override(load_experiment(Workspace(source), run.experiment), stacked)
+def _model_test(session: Session, run: Run, folder: Path) -> Array:
+    stacked = {"stack_on": ",".join(run.config["stack_on"])}
+    experiment = override(load_experiment(Workspace(folder / "source"), run.experiment), stacked)
+    folds = sorted((path for path in folder.glob("folds/*") if path.name.isdigit()), key=lambda path: int(path.name))
+    models = [[fold / f"seed-{seed}" for seed in run.seeds] for fold in folds]
+    if len(folds) < len(run.fold_scores) or not all(model.is_dir() for seeds in models for model in seeds):
+        raise KglError(
+            f"{run.run}: its models are not all on this machine; kgl train {run.experiment} --again makes them."
+        )
     rows = add_stacked(session, experiment.prepare_rows(session.data.test), experiment.stack_on, "test")
-    folders = run_folder(session.workspace, run.run) / "folds"
-    by_fold = [[folders / str(k) / f"seed-{s}" for s in run.seeds] for k in session.folds.numbers]
-    missing = [folder for seeds in by_fold for folder in seeds if not folder.is_dir()]
-    if missing:
-        raise KglError(f"{run.run}: its models are not on this machine ({missing[0].name} of fold {missing[0].parent.name}).")
-    return average_test([[experiment.load(folder).predict(rows) for folder in seeds] for seeds in by_fold])
+    return average_test([[experiment.load(model).predict(rows) for model in seeds] for seeds in models])
 
 
 @contextmanager
 def _saved_source(source: Path) -> Iterator[None]:
-    """Import features, contest and experiments from a run's own copy, and from the workspace again afterwards."""
-    if not source.is_dir():
+    """Import contest, features and experiments from a run's own copy, and from the workspace again afterwards."""
+    if not source.is_dir():  # a blend has none
         yield
         return
-    stems = {path.stem for path in source.glob("*.py")} | {path.name for path in source.iterdir() if path.is_dir()}
+    stems, path = {path.stem for path in source.iterdir()}, list(sys.path)
     before = _without(stems)
     sys.path.insert(0, str(source))
     try:
+        importlib.import_module("contest")  # now: load_data() looks in the workspace first
         yield
     finally:
-        sys.path.remove(str(source))
+        sys.path[:] = path
         _without(stems)
         sys.modules.update(before)
 

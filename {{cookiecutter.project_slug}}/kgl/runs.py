@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -92,6 +92,19 @@ def read_run_file(path: Path) -> Run:
     return Run(**{key: value for key, value in values.items() if key in known})
 
 
+def is_finished(workspace: Workspace, run: Run) -> bool:
+    """Whether a run is complete and its predictions are on this machine (git keeps run.json alone)."""
+    folder = run_folder(workspace, run.run)
+    return run.is_complete and all((folder / f"{part}.parquet").is_file() for part in ("oof", "test"))
+
+
+def begin_run(workspace: Workspace, run: Run) -> None:
+    """Write what run.json has from the start: where, with what and by which command it is made."""
+    run.status, run.git, run.versions = "running", git_state(workspace.root), library_versions()
+    run.command = " ".join(["kgl", *sys.argv[1:]])
+    save_run(workspace, run)
+
+
 def save_run(workspace: Workspace, run: Run) -> None:
     """Write run.json."""
     write_json(run_folder(workspace, run.run) / "run.json", asdict(run))
@@ -101,29 +114,38 @@ def save_run(workspace: Workspace, run: Run) -> None:
 def open_run(workspace: Workspace, wanted: Run, *, again: bool = False) -> Iterator[Run]:
     """The run that has the identity of `wanted`, or a new one with the next number, held by this process alone.
 
+    Its status is failed when the block ends with an error.
+
     Args:
         workspace: where runs/ lies.
         wanted: a run whose name is still open; identity and config say what it is.
-        again: start anew even where a run of this identity exists.
+        again: start anew where the last run of this identity came to its end; one that was stopped goes on.
 
     Raises:
         KglError: another process is training it; the sentence says which.
     """
     workspace.runs.mkdir(exist_ok=True)
     with filelock.FileLock(workspace.runs / ".lock"):
-        run = None if again else _same_identity(workspace, wanted)
-        if run is None:
+        run = _same_identity(workspace, wanted)
+        if run is None or (again and run.status in ("complete", "partial")):
             run = wanted
             run.run = _next_name(workspace, wanted.experiment)
             run.started = now()
             save_run(workspace, run)
     with holding(run_folder(workspace, run.run), run.run):
-        yield read_run(workspace, run.run)  # another process may have finished it while this one waited
+        run = read_run(workspace, run.run)  # another process may have finished it while this one waited
+        try:
+            yield run
+        except Exception:
+            run.status, run.ended = "failed", now()
+            with suppress(OSError):  # a full disk is told by the first error, not by this one
+                save_run(workspace, run)
+            raise
 
 
 def _same_identity(workspace: Workspace, wanted: Run) -> Run | None:
-    same = [r for r in list_runs(workspace) if r.experiment == wanted.experiment and r.identity == wanted.identity]
-    return same[-1] if same else None
+    runs = list_runs(workspace)
+    return next((r for r in reversed(runs) if (r.experiment, r.identity) == (wanted.experiment, wanted.identity)), None)
 
 
 def _next_name(workspace: Workspace, experiment: str) -> str:
@@ -153,7 +175,9 @@ def holding(folder: Path, name: str) -> Iterator[None]:
         lock.release()
 
 
-def write_predictions(path: Path, ids: "pd.Series", values: "NDArray[Any]", columns: tuple[str, ...], **extra: Any) -> None:
+def write_predictions(
+    path: Path, ids: "pd.Series", values: "NDArray[Any]", columns: tuple[str, ...], **extra: Any
+) -> None:
     """Write id, further columns such as fold, and one column of float64 for each of `columns`, whole or not at all."""
     import pandas as pd
 
@@ -175,15 +199,16 @@ def read_predictions(workspace: Workspace, run: str, part: str) -> "pd.DataFrame
 
     path = run_folder(workspace, run) / f"{part}.parquet"
     if not path.is_file():
-        raise KglError(f"runs/{run}/{part}.parquet is missing (git does not keep it); train that run again on this machine.")
+        raise KglError(f"runs/{run}/{part}.parquet is missing (git does not keep it); run the command of its run.json.")
     return pd.read_parquet(path).set_index("id")
 
 
 def find_parent(workspace: Workspace, run: Run, source: str) -> str:
-    """The last run of the same experiment, else the run whose saved source is most like this one's."""
+    """The last scored run of the same experiment, else the run whose saved source is most like this one's."""
     import difflib
 
-    earlier = [r for r in list_runs(workspace) if r.run != run.run and r.kind == run.kind]
+    runs = list_runs(workspace)
+    earlier = [r for r in runs if r.run != run.run and r.kind == run.kind and r.cv_score is not None]
     same = [r for r in earlier if r.experiment == run.experiment]
     if same:
         return same[-1].run

@@ -22,8 +22,8 @@ def score(metric: Metric, target: Target, y: Array, predictions: Array) -> float
     """
     if metric.takes == "labels":
         return metric.score(truth_labels(target, y), decide(target, predictions))
-    if metric.takes == "values" and target.one_label:
-        return metric.score(y.astype(float), predictions[:, 1] if len(target.labels) == 2 else predictions @ _ranks(target))
+    if metric.takes == "values" and target.one_label:  # such as the rmse that stands for qwk: of the expected rank
+        return metric.score(y, predictions @ np.arange(len(target.labels)))
     return metric.score(y, compact(target, predictions))
 
 
@@ -60,7 +60,3 @@ def compact(target: Target, predictions: Array) -> Array:
     if target.task == "binary":
         return predictions[:, 1]
     return predictions[:, 0] if predictions.shape[1] == 1 and target.task != "multilabel" else predictions
-
-
-def _ranks(target: Target) -> Array:
-    return np.arange(len(target.labels), dtype=float)

@@ -1,8 +1,9 @@
 """The submission file: written by id in the form of the sample submission, and checked before a slot is spent."""
 
 import importlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from kgl.metrics import get_metric
 from kgl.paths import Workspace, replacing
 from kgl.runs import read_predictions, read_run, run_folder
 from kgl.scoring import decide
-from kgl.tables import ID, Data, read_sample_submission, read_test, text_ids
+from kgl.tables import ID, Data, call_contest, numbered, read_sample_submission, read_table, read_test, text_ids
 from kgl.target import Target
 
 Array = NDArray[Any]
@@ -27,151 +28,162 @@ Array = NDArray[Any]
 class Form:
     """How a submission must look.
 
-    columns: all of them in order; id_columns: those that name the row; rows: the ids in order, as one text each.
+    columns: all of them in order.
+    ids: the cells of those that name the row, as text, a row each; no columns where rows are told by their place.
+    rows: the id in test that each row is the prediction of.
     cells: for each other column either the texts it may hold, by label, or None where it holds numbers.
-    prediction: for each other column the index of the prediction column that fills it (labels: None).
+    prediction: for each other column the index of the prediction column that fills it.
     probability: whether the numbers must lie between 0 and 1.
     """
 
     columns: tuple[str, ...]
-    id_columns: tuple[str, ...]
+    ids: pd.DataFrame
     rows: pd.Series
     cells: Mapping[str, Mapping[str, str] | None]
-    prediction: Mapping[str, int | None]
+    prediction: Mapping[str, int]
     probability: bool
 
 
-def find_form(competition: Competition, target: Target, sample: pd.DataFrame | None, test: pd.DataFrame) -> Form:
-    """The form that the sample submission shows; without one: id columns and targets, rows as in test.
+def find_form(
+    competition: Competition, target: Target, sample: pd.DataFrame | None, test_ids: pd.Series, *, stale: bool = False
+) -> Form:
+    """The form that the sample submission shows; without one: id columns and targets.
+
+    Args:
+        competition: the facts.
+        target: what is predicted.
+        sample: the sample submission, as text.
+        test_ids: `__id__` of the test rows in order.
+        stale: take the columns from the sample, but the rows from test.
 
     Raises:
         KglError: the sample's columns fit neither the targets nor the labels.
     """
-    if sample is None:
-        sample = test.reindex(columns=list(competition.id)).assign(**dict.fromkeys(_value_names(competition, target), ""))
-    ids = [column for column in competition.id if column in sample]
-    if not ids and sample.columns[0] not in _value_names(competition, target) and sample.shape[1] > 1:
-        ids = [str(sample.columns[0])]
-    values = [str(column) for column in sample.columns if column not in ids]
     takes = get_metric(competition.metric).takes
-    as_labels = takes == "labels" and len(values) == len(competition.target)
+    values = list(target.labels if takes == "probabilities" and target.task == "multiclass" else target.names)
+    if sample is None:
+        sample, stale = pd.DataFrame("", index=[0], columns=[*competition.id, *values]), True
+    ids = list(competition.id) if set(competition.id) <= set(sample) else []
+    if not ids and sample.shape[1] > len(values):
+        ids = [str(sample.columns[0])]
+    others = [str(column) for column in sample.columns if column not in ids]
+    as_labels = takes == "labels" and len(others) == len(target.names)
+    written = target.labels if target.labels else ("0", "1")
+    in_words = as_labels and target.task != "regression"
+    cells = {column: _vocabulary(written, set(sample[column])) if in_words else None for column in others}
     return Form(
         columns=tuple(map(str, sample.columns)),
-        id_columns=tuple(ids),
-        rows=_row_ids(sample, ids),
-        cells={column: _vocabulary(target, sample[column]) if as_labels and target.task != "regression" else None for column in values},
-        prediction={column: _source(target, column, values, as_labels) for column in values},
+        ids=_id_cells(test_ids, ids) if stale else sample[ids],
+        rows=test_ids if stale else _rows_of(sample, ids if competition.id else [], test_ids),
+        cells=cells,
+        prediction=dict.fromkeys(others, 0) if as_labels and target.one_label else _sources(target, others),
         probability=not as_labels and target.columns[0].startswith("p_"),
     )
 
 
-def _value_names(competition: Competition, target: Target) -> list[str]:
-    many = get_metric(competition.metric).takes == "probabilities" and target.task == "multiclass"
-    return list(target.labels if many else competition.target)
+def _id_cells(ids: pd.Series, columns: list[str]) -> pd.DataFrame:
+    if len(columns) > 1:
+        return pd.DataFrame([json.loads(text) for text in ids], columns=columns, dtype="str")
+    return pd.DataFrame(dict.fromkeys(columns, ids), index=ids.index)
 
 
-def _row_ids(table: pd.DataFrame, id_columns: list[str]) -> pd.Series:
-    ids = text_ids(table, id_columns)
-    if ids is None:
-        return pd.Series([f"r{i:07d}" for i in range(1, len(table) + 1)], index=table.index, dtype="str")
-    return ids
-
-
-def _source(target: Target, column: str, columns: list[str], as_labels: bool) -> int | None:
-    """Which prediction column fills a column of the submission."""
-    if target.one_label and as_labels:
-        return None
-    names = list(target.labels if target.one_label else target.names)
-    if column in names:
-        return names.index(column)
-    if target.task == "binary" and len(columns) == 1:
-        return 1
-    if len(columns) == len(names) == 1:
-        return 0
-    tails = [i for i, name in enumerate(names) if re.search(rf"(^|[^0-9A-Za-z]){re.escape(name)}$", column)]
-    if len(tails) == 1 and len(columns) == len(names):
-        return tails[0]
-    raise KglError(
-        f"the sample submission's column '{column}' is none of {', '.join(names[:8])}; "
-        "correct target, task or metric in competition.toml."
+def _rows_of(sample: pd.DataFrame, ids: list[str], test_ids: pd.Series) -> pd.Series:
+    """By id; where test has none, the sample's rows are those of test, in the same order."""
+    by_id = text_ids(sample, ids)
+    if by_id is not None:
+        return by_id
+    return (
+        test_ids if len(sample) == len(test_ids) else pd.Series(numbered("r", range(1, len(sample) + 1)), dtype="str")
     )
 
 
-def _vocabulary(target: Target, sample: pd.Series) -> dict[str, str]:
+def _sources(target: Target, columns: list[str]) -> dict[str, int]:
+    """Which prediction column fills each column of the submission."""
+    names = target.labels if target.one_label else target.names
+    if len(columns) == 1 and columns[0] not in names and (target.task == "binary" or len(names) == 1):
+        return {columns[0]: len(names) - 1}  # of two classes the second
+    found = {column: _named(names, column) for column in columns}
+    for column, source in found.items():
+        if source < 0 or list(found.values()).count(source) > 1:
+            raise KglError(
+                f"the sample submission's column '{column}' is not one of {', '.join(names[:8])}; "
+                "correct target, task or metric in competition.toml."
+            )
+    return found
+
+
+def _named(names: Sequence[str], column: str) -> int:
+    """Which of the names a column has, alone or behind a prefix such as Status_; -1: none."""
+    if column in names:
+        return names.index(column)
+    ends = [(len(n), i) for i, n in enumerate(names) if re.search(rf"(^|[^0-9a-z]){re.escape(n)}$", column, re.I)]
+    return max(ends, default=(0, -1))[1]
+
+
+def _vocabulary(labels: Sequence[str], shown: set[str]) -> dict[str, str]:
     """How the sample writes each label: 1 stays 1, 1.0 stays 1.0, True stays True, TRUE stays TRUE."""
-    labels = list(target.labels) if target.task != "multilabel" else ["0", "1"]
-    shown = set(sample)
-    if shown & set(labels):
-        return {label: label for label in labels}
-    by_case = {text.lower(): text for text in shown}
-    if all(text.lower() in ("true", "false") for text in shown) and {x.lower() for x in labels} <= {"0", "1", "true", "false"}:
-        words = {"0": "False", "1": "True", "false": "False", "true": "True"}
-        styled = str.upper if any(t.isupper() for t in shown) else str.lower if any(t.islower() for t in shown) else str.title
-        return {label: styled(words[label.lower()]) for label in labels}
-    if labels == ["False", "True"] and all(re.fullmatch(r"[01](\.0)?", text) for text in shown):
-        tail = ".0" if any("." in text for text in shown) else ""
-        return {"False": f"0{tail}", "True": f"1{tail}"}
-    if shown and all(re.fullmatch(r"-?\d+\.0", text) for text in shown) and all(re.fullmatch(r"-?\d+", x) for x in labels):
-        return {label: f"{label}.0" for label in labels}
-    return {label: by_case.get(label.lower(), label) for label in labels}
+    ways = zip(*map(_spellings, labels), strict=True)
+    return dict(zip(labels, next((way for way in ways if shown & set(way)), labels), strict=True))
 
 
-def build_submission(form: Form, target: Target, predictions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """The submission as text cells.
+def _spellings(label: str) -> list[str]:
+    number = {"False": "0", "True": "1"}.get(label.title(), label)
+    word = {"0": "False", "1": "True"}.get(label, label)
+    return [label, number, f"{number}.0", word.title(), word.upper(), word.lower()]
+
+
+def build_submission(form: Form, target: Target, predictions: pd.DataFrame) -> pd.DataFrame:
+    """The submission, its ids and labels as text.
 
     Args:
         form: see `find_form`.
         target: says what the prediction columns are.
         predictions: indexed by id, the columns of `target.columns`.
-        table: the rows to submit in order (the sample's or the test's), with the id columns as text.
+
+    Raises:
+        KglError: a row without a finite prediction.
     """
-    ids = _row_ids(table, list(form.id_columns))
-    values = predictions.reindex(ids)[list(target.columns)].to_numpy(dtype=float)
-    codes = decide(target, np.nan_to_num(values))
-    built = pd.DataFrame({column: table[column].to_numpy() for column in form.id_columns}, index=range(len(ids)))
+    values = predictions.reindex(form.rows)[list(target.columns)].to_numpy(dtype=float)
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        raise KglError(f"{bad.sum()} rows of test have no finite prediction (such as {form.rows[bad].iloc[0]!r}).")
+    codes = decide(target, values)
+    built = form.ids.reset_index(drop=True)
     for column, words in form.cells.items():
         source = form.prediction[column]
-        if words is not None:
-            texts = np.array(list(words.values()), dtype=object)
-            built[column] = texts[codes if codes.ndim == 1 else codes[:, source]]
+        if words is None:
+            built[column] = values[:, source]
         else:
-            built[column] = values[:, source or 0]
+            built[column] = np.array(list(words.values()), dtype=object)[codes if codes.ndim == 1 else codes[:, source]]
     return built[list(form.columns)]
 
 
 def write_submission(workspace: Workspace, data: Data, run: str) -> list[str]:
     """Write runs/<run>/submission.csv from its test.parquet, after contest.py's postprocess(); notices come back."""
     predictions = _postprocessed(read_predictions(workspace, run, "test"), data.target)
-    sample, notices = read_sample_submission(), []
-    form = find_form(data.competition, data.target, sample, data.test)
-    table = sample if sample is not None else _test_table(data.test, form)
-    strange = set(form.rows) - set(predictions.index)
-    if strange:
-        table = _test_table(data.test, form)
+    sample, test_ids, notices = read_sample_submission(), data.test[ID], []
+    form = find_form(data.competition, data.target, sample, test_ids)
+    if differing := set(form.rows) ^ set(test_ids):
+        form = find_form(data.competition, data.target, sample, test_ids, stale=True)
         notices.append(
-            f"the sample submission lists {len(strange)} ids that test lacks (such as {min(strange)!r}); submission.csv "
-            "has the rows of test instead. Is the sample stale? Then submit with --stale-sample."
+            f"the sample submission and test differ in {len(differing)} ids (such as {min(differing)!r}); "
+            "submission.csv has the rows of test. Is the sample stale? Then submit with --stale-sample."
         )
     path = run_folder(workspace, run) / "submission.csv"
     with replacing(path) as temporary:
-        build_submission(form, data.target, predictions, table).to_csv(temporary, index=False, lineterminator="\n")
+        build_submission(form, data.target, predictions).to_csv(temporary, index=False, lineterminator="\n")
     return notices
 
 
 def _postprocessed(predictions: pd.DataFrame, target: Target) -> pd.DataFrame:
-    change = getattr(importlib.import_module("contest"), "postprocess", None)
-    if change is None:
+    if not hasattr(importlib.import_module("contest"), "postprocess"):
         return predictions
-    changed = change(predictions.reset_index())
-    wanted = ["id", *target.columns]
-    if not isinstance(changed, pd.DataFrame) or any(column not in changed for column in wanted):
-        raise KglError(f"contest.py: postprocess() should return a table with the columns {', '.join(wanted)}.")
-    return changed.set_index("id")
-
-
-def _test_table(test: pd.DataFrame, form: Form) -> pd.DataFrame:
-    known = test.rename(columns={ID: form.id_columns[0]}) if len(form.id_columns) == 1 else test
-    return known.loc[:, ~known.columns.duplicated()].reset_index(drop=True)
+    changed, wanted = call_contest("postprocess", predictions.reset_index()), ["id", *target.columns]
+    if not isinstance(changed, pd.DataFrame) or not set(wanted) <= set(changed) or not changed["id"].is_unique:
+        raise KglError(
+            f"contest.py: postprocess() should return a table, a row an id, with columns {', '.join(wanted)}."
+        )
+    return changed.set_index(changed["id"].astype("str"))
 
 
 def check_run(workspace: Workspace, name: str, *, stale_sample: bool = False) -> Path:
@@ -187,7 +199,9 @@ def check_run(workspace: Workspace, name: str, *, stale_sample: bool = False) ->
     if not path.is_file():
         raise KglError(f"runs/{name}/submission.csv is missing; make it with: kgl predict {name}")
     competition = load_competition(workspace)
-    check_file(path, competition, Target(competition.task, competition.target, tuple(run.label_order)), stale_sample=stale_sample)
+    competition.require("task", "metric", "target")
+    target = Target(competition.task, competition.target, tuple(run.label_order))
+    check_file(path, competition, target, stale_sample=stale_sample)
     return path
 
 
@@ -203,18 +217,18 @@ def check_file(path: Path, competition: Competition, target: Target, *, stale_sa
     Raises:
         KglError: the first fault found: columns, rows, ids, order, or a cell (status 1).
     """
-    test = read_test()
-    form = find_form(competition, target, read_sample_submission(), test)
-    rows = test[ID] if stale_sample else form.rows
-    source = "test" if stale_sample or not competition.files.sample_submission else "the sample submission"
-    try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, UnicodeDecodeError) as error:
-        raise KglError(f"{path.name} cannot be read as CSV: {str(error).splitlines()[0]}.") from None
-    fault = _columns_fault(table, form, source) or _rows_fault(table, form, rows, source)
-    fault = fault or next((f for column in form.cells if (f := _cells_fault(table[column], form))), None)
-    if fault:
+    sample = read_sample_submission()
+    from_test = stale_sample or sample is None
+    test_ids = read_test()[ID] if from_test else pd.Series(dtype="str")
+    form = find_form(competition, target, sample, test_ids, stale=stale_sample)
+    if fault := find_fault(read_table(path, text="all"), form, "test" if from_test else "the sample submission"):
         raise KglError(f"{path.parent.name}/{path.name}: {fault}; nothing was sent.")
+
+
+def find_fault(table: pd.DataFrame, form: Form, source: str) -> str | None:
+    """The first fault of a submission's text cells: columns, rows, a cell. `source` says where the form is from."""
+    cells = (_cells_fault(table[column], form) for column in form.cells)
+    return _columns_fault(table, form, source) or _rows_fault(table, form, source) or next(filter(None, cells), None)
 
 
 def _columns_fault(table: pd.DataFrame, form: Form, source: str) -> str | None:
@@ -223,40 +237,37 @@ def _columns_fault(table: pd.DataFrame, form: Form, source: str) -> str | None:
     return f"columns are {', '.join(table.columns)}, but {source} has {', '.join(form.columns)}"
 
 
-def _rows_fault(table: pd.DataFrame, form: Form, rows: pd.Series, source: str) -> str | None:
-    if not form.id_columns:
-        return None if len(table) == len(rows) else f"{len(table)} rows, but {source} has {len(rows)}"
-    ids = _row_ids(table, list(form.id_columns))
-    missing, strange = set(rows) - set(ids), set(ids) - set(rows)
-    if ids.duplicated().any() and not rows.duplicated().any():
-        return f"id {ids[ids.duplicated()].iloc[0]!r} stands there twice"
-    if missing:
-        return f"{len(missing)} ids of {source} are missing (such as {min(missing)!r})"
-    if strange:
-        return f"{len(strange)} ids are not in {source} (such as {min(strange)!r})"
-    if len(ids) != len(rows):
-        return f"{len(ids)} rows, but {source} has {len(rows)}"
-    if list(ids) != list(rows):
-        place = int(np.flatnonzero(ids.to_numpy() != rows.to_numpy())[0])
-        return f"rows are in another order than in {source}: row {place + 1} is {ids.iloc[place]!r}, not {rows.iloc[place]!r}"
+def _rows_fault(table: pd.DataFrame, form: Form, source: str) -> str | None:
+    ids, wanted = (text_ids(frame, list(form.ids.columns)) for frame in (table, form.ids))
+    if ids is not None and wanted is not None:
+        missing, strange, twice = set(wanted) - set(ids), set(ids) - set(wanted), ids[ids.duplicated()]
+        if len(twice) and wanted.is_unique:
+            return f"id {twice.iloc[0]!r} stands there twice"
+        if missing:
+            return f"{len(missing)} ids of {source} are missing (such as {min(missing)!r})"
+        if strange:
+            return f"{len(strange)} ids are not in {source} (such as {min(strange)!r})"
+    if len(table) != len(form.ids):
+        return f"{len(table)} rows, but {source} has {len(form.ids)}"
+    if ids is not None and wanted is not None and (other := ids.to_numpy() != wanted.to_numpy()).any():
+        place = int(np.flatnonzero(other)[0])
+        order = f"row {place + 1} is {ids.iloc[place]!r}, not {wanted.iloc[place]!r}"
+        return f"rows are in another order than in {source}: {order}"
     return None
 
 
 def _cells_fault(cells: pd.Series, form: Form) -> str | None:
-    name, words = str(cells.name), form.cells[str(cells.name)]
-    empty = int((cells.str.strip() == "").sum())
-    if empty:
-        return f"column '{name}' is empty in {empty} rows"
+    words, numbers = form.cells[str(cells.name)], pd.to_numeric(cells, errors="coerce")
+    faults = [("is empty", cells.str.strip() == "")]
     if words is not None:
-        wrong = cells[~cells.isin(set(words.values()))]
-        allowed = ", ".join(list(words.values())[:10])
-        return f"column '{name}' holds {wrong.iloc[0]!r} in {len(wrong)} rows, allowed: {allowed}" if len(wrong) else None
-    numbers = pd.to_numeric(cells, errors="coerce")
-    if numbers.isna().any():
-        wrong = cells[numbers.isna()]
-        return f"column '{name}' holds {wrong.iloc[0]!r} in {len(wrong)} rows, which is no number"
-    if np.isinf(numbers).any():
-        return f"column '{name}' is infinite in {int(np.isinf(numbers).sum())} rows"
-    if form.probability and not numbers.between(0, 1).all():
-        return f"column '{name}' holds {numbers[~numbers.between(0, 1)].iloc[0]}, but a probability lies between 0 and 1"
+        faults += [(f"is not one of {', '.join(list(words.values())[:10])}", ~cells.isin(list(words.values())))]
+    else:
+        faults += [("is no number", numbers.isna()), ("is infinite", np.isinf(numbers))]
+    if form.probability:
+        faults += [("is no probability, which lies between 0 and 1", ~numbers.between(0, 1))]
+    for fault, wrong in faults:
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            rows = f"row {first + 1}" + (f" and {wrong.sum() - 1} others" if wrong.sum() > 1 else "")
+            return f"column '{cells.name}' in {rows}: {cells.iloc[first]!r} {fault}"
     return None

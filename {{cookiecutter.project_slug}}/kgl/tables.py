@@ -3,7 +3,8 @@
 import hashlib
 import importlib
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kgl.competition import Competition, data_root, load_competition
-from kgl.config import nearest
-from kgl.errors import KglError
+from kgl.config import missing_column, nearest
+from kgl.errors import KglError, reason
 from kgl.paths import Workspace, find_workspace, use_workspace
 from kgl.target import Target, find_target
 
 ID = "__id__"
 EXTERNAL = "external"
+ARCHIVES = (".zip", ".gz", ".bz2", ".xz")
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,11 @@ class Data:
         """Which training rows came from elsewhere: they always train and are never validated."""
         if EXTERNAL not in self.full:
             return np.zeros(len(self.full), dtype=bool)
-        return self.full[EXTERNAL].fillna(False).to_numpy(dtype=bool)
+        return self.full[EXTERNAL].isin([True]).to_numpy()
 
     def hash(self) -> str:
         """A hash of all that experiments see, rows in their order."""
-        digest = hashlib.sha256(repr(self.y.shape).encode() + np.ascontiguousarray(self.y).tobytes())
+        digest = hashlib.sha256(repr((self.target, self.y.shape)).encode() + np.ascontiguousarray(self.y).tobytes())
         digest.update(self.external.tobytes())
         for frame in (self.train, self.test):
             digest.update(repr([(str(name), str(kind)) for name, kind in frame.dtypes.items()]).encode())
@@ -69,12 +71,10 @@ def load_data(workspace: Workspace) -> Data:
     competition = load_competition(workspace)
     competition.require("task", "metric", "target")  # the files, where load() reads them
     use_workspace(workspace)
-    loaded = importlib.import_module("contest").load()
+    loaded = call_contest("load")
     if not (isinstance(loaded, tuple) and len(loaded) == 2 and all(isinstance(x, pd.DataFrame) for x in loaded)):
         raise KglError(f"contest.py: load() should return two tables (train, test), got {type(loaded).__name__}.")
-    train, test = _with_external_ids(loaded[0]).reset_index(drop=True), loaded[1].reset_index(drop=True)
-    _check_rows(train, "train")
-    _check_rows(test, "test")
+    train, test = _checked(_with_external_ids(loaded[0]), "train"), _checked(loaded[1], "test")
     target = find_target(train, competition)
     hidden = {*target.names, EXTERNAL}
     shared = [c for c in train.columns if c in test.columns and c not in hidden]
@@ -89,28 +89,50 @@ def load_data(workspace: Workspace) -> Data:
     )
 
 
+def call_contest(name: str, *arguments: Any) -> Any:
+    """What a function of contest.py gives.
+
+    Raises:
+        KglError: contest.py cannot be imported, lacks the function, or it raises.
+    """
+    try:
+        return getattr(importlib.import_module("contest"), name)(*arguments)
+    except KglError:
+        raise
+    except Exception as error:
+        raise KglError(
+            f"contest.py: {name}(): {type(error).__name__}: {reason(error)}. --debug shows where."
+        ) from error
+
+
 def _with_external_ids(train: pd.DataFrame) -> pd.DataFrame:
     """Rows from elsewhere come without ids: x0000001 and so on."""
-    if EXTERNAL not in train or ID not in train or not train[ID].isna().any():
+    if EXTERNAL not in train or ID not in train:
         return train
-    missing = train[ID].isna() & train[EXTERNAL].fillna(False).astype(bool)
-    train = train.copy()
-    train.loc[missing, ID] = [f"x{i:07d}" for i in range(1, int(missing.sum()) + 1)]
-    return train
+    missing = train[ID].isna() & train[EXTERNAL].isin([True])
+    return train.assign(**{ID: train[ID].astype(object).where(~missing, numbered("x", missing.cumsum()))})
 
 
-def _check_rows(rows: pd.DataFrame, name: str) -> None:
+def numbered(letter: str, numbers: Iterable[int]) -> list[str]:
+    """Ids made of row numbers, such as r0000001."""
+    return [f"{letter}{i:07d}" for i in numbers]
+
+
+def _checked(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows with ids as text, indexed 0..n-1."""
     if not len(rows):
         raise KglError(f"{name} has no rows; look at the file and at load() in contest.py.")
+    if not rows.columns.is_unique:
+        raise KglError(f"{name} has the column {rows.columns[rows.columns.duplicated()][0]!r} twice; mend contest.py.")
     if ID not in rows:
         raise KglError(f"contest.py: load() lost the column {ID} of {name}; keep it, joins are by id.")
     if rows[ID].isna().any():
-        raise KglError(f"contest.py: {int(rows[ID].isna().sum())} rows of {name} have no {ID}; keep it in every join.")
-    if rows[ID].duplicated().any():
-        first = rows.loc[rows[ID].duplicated(), ID].iloc[0]
-        raise KglError(f"contest.py: load() gives the id {first!r} of {name} twice; a join has repeated rows.")
-    if not rows.columns.is_unique:
-        raise KglError(f"{name} has the column {rows.columns[rows.columns.duplicated()][0]!r} twice; mend contest.py.")
+        raise KglError(f"contest.py: {rows[ID].isna().sum()} rows of {name} have no {ID}; keep it in every join.")
+    ids = rows[ID].astype("str")
+    if ids.duplicated().any():
+        twice = ids[ids.duplicated()].iloc[0]
+        raise KglError(f"{name} has the id {twice!r} twice; load() in contest.py should give one row an id.")
+    return rows.assign(**{ID: ids}).reset_index(drop=True)
 
 
 def read_train() -> pd.DataFrame:
@@ -139,22 +161,15 @@ def _read_rows(name: str) -> pd.DataFrame:
     competition.require(f"files.{name}")
     path = data_root(workspace, competition) / getattr(competition.files, name)
     rows = read_table(path, text=competition.id)
-    absent = [column for column in competition.id if column not in rows]
-    if absent and name == "test":  # a training file may come without ids, they are never submitted
-        hint = nearest(absent[0], map(str, rows.columns))
-        raise KglError(f"{path.name} has no id column '{absent[0]}'.{hint} Correct id in competition.toml.")
-    return give_ids(rows, competition.id)
-
-
-def give_ids(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Put the text column `__id__` first: one id column as text, several as a JSON list, row numbers where that fails.
-
-    Row numbers (`r0000001`, ...) stand in where there is no id column, or where ids repeat.
-    """
-    ids = text_ids(rows, columns)
-    if ids is None or ids.duplicated().any():
-        ids = pd.Series([f"r{i:07d}" for i in range(1, len(rows) + 1)], index=rows.index, dtype="str")
-    return rows.drop(columns=[ID], errors="ignore").assign(**{ID: ids})[[ID, *rows.columns.drop(ID, errors="ignore")]]
+    ids = text_ids(rows, competition.id)
+    if name == "test" and ids is None and competition.id:  # a training file may lack them, they are never submitted
+        absent = next(column for column in competition.id if column not in rows)
+        raise missing_column(path.name, absent, rows.columns, "id")
+    if ids is None or (name == "train" and ids.duplicated().any()):
+        ids = pd.Series(numbered("r", range(1, len(rows) + 1)), index=rows.index, dtype="str")
+    rows = rows.drop(columns=ID, errors="ignore")
+    rows.insert(0, ID, ids)
+    return rows
 
 
 def text_ids(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series | None:
@@ -181,25 +196,36 @@ def read_table(path: Path, *, text: Sequence[str] | str = ()) -> pd.DataFrame:
         there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise KglError(f"{path} is missing; run kgl download, or put it there.{nearest(path.name, there)}")
     try:
-        return _read_any(path, text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # convert_dates, which pandas before 4 still needs
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would lose cells
+            rows = _read_any(path, text)
     except pd.errors.EmptyDataError:
-        raise KglError(f"{path} is empty; download it again.") from None
-    except (ValueError, pd.errors.ParserError) as error:
-        raise KglError(f"{path} cannot be read: {str(error).strip().splitlines()[0]}.") from None
+        raise KglError(f"{path} is empty; download or make it again.") from None
+    except Exception as error:  # each format and archive has errors of its own
+        raise KglError(f"{path} cannot be read: {reason(error)}.") from error
+    wanted = [str(column) for column in rows if text == "all" or column in text]
+    return rows.assign(**{column: rows[column].astype("str").fillna("") for column in wanted})
 
 
 def _read_any(path: Path, text: Sequence[str] | str) -> pd.DataFrame:
-    kind = next((s for s in reversed(path.suffixes) if s not in (".zip", ".gz", ".bz2", ".xz")), ".csv").lower()
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = next((suffix for suffix in reversed(suffixes) if suffix not in ARCHIVES), ".csv")
     if kind == ".parquet":
         return pd.read_parquet(path)
-    if kind in (".json", ".jsonl"):
-        return pd.read_json(path, lines=kind == ".jsonl", dtype=not text)
-    options: dict[str, Any] = {"sep": "\t" if kind == ".tsv" else ","}
-    if text == "all":
-        options |= {"dtype": "str", "keep_default_na": False}
-    else:
-        options |= {"converters": {column: str for column in text}, "low_memory": False}
+    if kind in (".json", ".jsonl"):  # its numbers and texts are told apart already
+        return pd.read_json(path, lines=kind == ".jsonl", dtype=False, convert_dates=False)
+    options: dict[str, Any] = {"sep": "\t" if kind == ".tsv" else ",", "index_col": False, "low_memory": False}
     try:
-        return pd.read_csv(path, encoding="utf-8-sig", **options)
+        return _read_csv(path, text, options | {"encoding": "utf-8-sig"})
     except UnicodeDecodeError:
-        return pd.read_csv(path, encoding="cp1252", **options)
+        return _read_csv(path, text, options | {"encoding": "cp1252"})
+
+
+def _read_csv(path: Path, text: Sequence[str] | str, options: dict[str, Any]) -> pd.DataFrame:
+    """Text columns are read by themselves: beside others, pandas takes 'NA' and blanks for missing even there."""
+    exact = options | {"dtype": "str", "keep_default_na": False}
+    rows: pd.DataFrame = pd.read_csv(path, **(exact if text == "all" else options))
+    if text != "all" and (wanted := [str(column) for column in rows if column in text]):
+        rows[wanted] = pd.read_csv(path, usecols=wanted, **exact)[wanted]
+    return rows

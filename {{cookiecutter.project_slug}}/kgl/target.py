@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kgl.competition import Competition
-from kgl.errors import KglError
+from kgl.config import missing_column
+from kgl.errors import KglError, usage
 
 Array = NDArray[Any]
 
@@ -19,7 +20,7 @@ class Target:
     """The target columns and, for one label a row, the labels in the order that all predictions keep.
 
     `y` is: codes 0..k-1 of shape (n,) for binary and multiclass; 0/1 of shape (n, labels) for multilabel;
-    floats (n,) for ordinal and one regression target, (n, targets) for several. An ordinal target's labels are its values.
+    floats (n,) for ordinal and one regression target, (n, targets) for several. Labels of an ordinal are its values.
     Predictions are (n, columns): a probability a class (both for binary) or label, else values on the original scale.
     """
 
@@ -62,36 +63,30 @@ def find_target(train: pd.DataFrame, competition: Competition) -> Target:
     Raises:
         KglError: a target column is missing, empty in some row, infinite, or has a single label.
     """
-    for name in competition.target:
+    task, names = competition.task, competition.target
+    for name in names:
         _check_column(train, name)
-    if competition.task == "ordinal":
-        labels = in_label_order(as_labels(pd.to_numeric(train[competition.target[0]], errors="coerce")).unique())
-        return Target("ordinal", competition.target, labels)
-    if competition.task not in ("binary", "multiclass"):
-        return Target(competition.task, competition.target)
-    if len(competition.target) != 1:
-        raise KglError(f"task {competition.task} takes one target column, got {list(competition.target)}.")
-    name = competition.target[0]
-    labels = in_label_order(as_labels(train[name]).unique())
-    if len(labels) < 2 or (competition.task == "binary" and len(labels) != 2):
+    if task in ("multilabel", "regression"):
+        return Target(task, names)
+    if len(names) != 1:
+        raise usage(f"competition.toml: task {task} takes one target column, got {', '.join(names)}.")
+    values = train[names[0]]
+    labels = in_label_order(as_labels(pd.Series(_numbers(values)) if task == "ordinal" else values).unique())
+    if len(labels) < 2 or (task == "binary" and len(labels) != 2):
         raise KglError(
-            f"target '{name}' has {len(labels)} labels in train ({', '.join(labels[:5])}), "
-            f"but task {competition.task} needs {'two' if competition.task == 'binary' else 'two or more'}; "
-            "correct task or target in competition.toml."
+            f"target '{names[0]}' has {len(labels)} labels in train ({', '.join(labels[:5])}), but task {task} needs "
+            f"{'two' if task == 'binary' else 'two or more'}; correct task or target in competition.toml."
         )
-    return Target(competition.task, competition.target, labels)
+    return Target(task, names, labels)
 
 
 def _check_column(train: pd.DataFrame, name: str) -> None:
-    from kgl.config import nearest
-
-    if name not in train.columns:
-        raise KglError(f"train has no target column '{name}'.{nearest(name, map(str, train.columns))}")
-    empty = int(train[name].isna().sum())
-    if empty:
-        raise KglError(f"target '{name}' is missing in {empty} of {len(train)} training rows; drop them in contest.py.")
-    if pd.api.types.is_float_dtype(train[name]) and np.isinf(train[name]).any():
-        raise KglError(f"target '{name}' is infinite in {int(np.isinf(train[name]).sum())} training rows; mend contest.py.")
+    if name not in train:
+        raise missing_column("train", name, train.columns, "target")
+    for what, wrong in (("missing", train[name].isna()), ("infinite", train[name].isin([np.inf, -np.inf]))):
+        if wrong.any():
+            advice = "drop or fill these rows in contest.py (texts such as NA and None are read as missing)."
+            raise KglError(f"target '{name}' is {what} in {wrong.sum()} of {len(train)} training rows; {advice}")
 
 
 def as_labels(values: pd.Series) -> pd.Series:

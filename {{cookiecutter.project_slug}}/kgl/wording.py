@@ -21,7 +21,8 @@ def summary(run: Run) -> str:
         weights = sorted(zip(run.blend["weights"], run.blend["members"], strict=True), reverse=True)
         parts = ", ".join(f"{member} {weight:.2f}" for weight, member in weights if weight)
         alone = "" if run.blend["taken"] else "; no blend beats it by more than its error"
-        return f"{run.run:<22} CV {cv(run)}   nested; on the rows of its weights {show(run.blend['rosy_score'])}   {parts}{alone}"
+        rosy = f"nested; on the rows of its weights {show(run.blend['rosy_score'])}"
+        return f"{run.run:<22} CV {cv(run)}   {rosy}   {parts}{alone}"
     if run.status == "partial":
         known = [score for score in run.fold_scores if score is not None]
         return f"{run.run:<22} partial: {', '.join(map(show, known))} on {len(known)} of its folds"

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,11 @@ target = ["Survived"]
 train = "train.csv"
 test = "test.csv"
 sample_submission = "gender_submission.csv"
+"""
+CONTEST = """from kgl.tables import read_test, read_train
+
+def load():
+    return read_train(), read_test()
 """
 
 
@@ -49,14 +55,21 @@ class Desk:
         return done
 
     def add_run(self, name: str, label: str) -> None:
-        """A complete run whose submission says `label` of everybody."""
+        """A complete run whose submission says `label` of everybody, and the contest's files."""
         folder = self.root / "runs" / name
         folder.mkdir(parents=True)
-        run = {"run": name, "experiment": "everybody", "status": "complete", "metric": "accuracy", "cv_score": 0.6,
-               "label_order": ["0", "1"]}  # fmt: skip
-        (folder / "run.json").write_text(json.dumps(run))
+        run = {"run": name, "experiment": "everybody", "status": "complete", "metric": "accuracy", "cv_score": 0.6}
+        (folder / "run.json").write_text(json.dumps(run | {"label_order": ["0", "1"]}))
         rows = "".join(f"{key},{label}\n" for key in self.kaggle.contest.solution)
         (folder / "submission.csv").write_text("PassengerId,Survived\n" + rows)
+        self.raw.mkdir(parents=True, exist_ok=True)
+        for file, content in self.kaggle.contest.files.items():
+            assert isinstance(content, bytes)
+            (self.raw / file).write_bytes(content)
+
+    def events(self) -> list[dict[str, Any]]:
+        """The lines of submissions.jsonl."""
+        return [json.loads(line) for line in (self.root / "submissions.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture
@@ -65,6 +78,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         desk = Desk(kaggle, tmp_path)
         desk.root.mkdir()
         (desk.root / "competition.toml").write_text(FACTS)
+        (desk.root / "contest.py").write_text(CONTEST)
         yield desk
 
 
@@ -74,7 +88,7 @@ def test_download_brings_every_file_as_it_is_and_skips_it_the_next_time(desk: De
         assert (desk.raw / name).read_bytes() == content
     manifest = json.loads((desk.raw / ".kgl-manifest.json").read_text())
     train = (desk.raw / "train.csv").read_bytes()
-    assert manifest["files"]["train.csv"]["sha256"] == hashlib.sha256(train).hexdigest()
+    assert manifest["train.csv"]["sha256"] == hashlib.sha256(train).hexdigest()
     again = desk.kgl("download").stdout
     assert "0 fetched now" in again
     assert "Next: uv run kgl baseline" in again
@@ -106,45 +120,36 @@ def test_download_fetches_again_what_is_missing_or_new_at_kaggle(desk: Desk) -> 
     assert (desk.raw / "train.csv").read_bytes() == b"PassengerId,Survived\n1,0\n"
 
 
-def test_a_submission_is_checked_sent_scored_and_recorded(desk: Desk) -> None:
+def test_a_submission_is_checked_sent_scored_and_recorded_and_not_sent_twice(desk: Desk) -> None:
     desk.add_run("everybody-001", "0")
-    desk.kgl("download")
     desk.kgl("submit", "everybody-001", "--dry-run")
-    assert "--yes" in desk.kgl("submit", "everybody-001", status=2).stderr
     assert not desk.kaggle.submissions
     done = desk.kgl("submit", "everybody-001", "--yes", "-m", "nobody | lives / all die: 100%").stdout
-    sent = desk.kaggle.submissions[0]
+    (sent,) = desk.kaggle.submissions
     assert f"public {sent.public:.5f}" in done
     assert "9 left today" in done
     content = (desk.root / "runs" / "everybody-001" / "submission.csv").read_bytes()
     assert sent.content == content
     mark = hashlib.sha256(content).hexdigest()
     assert sent.description == f"everybody-001 cv=0.60000 sha={mark[:12]} nobody lives all die 100"
-    pending, scored = (json.loads(line) for line in (desk.root / "submissions.jsonl").read_text().splitlines())
+    pending, scored = desk.events()
     assert (pending["status"], scored["status"]) == ("pending", "complete")
-    assert scored["ref"] == sent.ref
-    assert scored["file_sha256"] == mark
+    assert (scored["ref"], scored["file_sha256"]) == (sent.ref, mark)
     assert scored["public_score"] == pytest.approx(sent.public, abs=1e-5)
 
-
-def test_the_same_content_is_not_sent_twice_even_if_the_journal_is_lost(desk: Desk) -> None:
-    desk.add_run("everybody-001", "0")
-    desk.add_run("again-001", "0")
-    desk.kgl("download")
-    desk.kgl("submit", "everybody-001", "--yes")
-    assert "sent already: everybody-001" in desk.kgl("submit", "again-001", "--yes", status=1).stderr
-    (desk.root / "submissions.jsonl").unlink()
-    assert "sent already: everybody-001" in desk.kgl("submit", "again-001", "--yes", status=1).stderr
+    (desk.root / "submissions.jsonl").unlink()  # Kaggle still knows the content, and the journal learns it again
+    assert "sent already: everybody-001" in desk.kgl("submit", "everybody-001", "--yes", status=1).stderr
     assert len(desk.kaggle.submissions) == 1
-    assert (desk.root / "submissions.jsonl").exists()
-    desk.kgl("submit", "again-001", "--yes", "--again")
-    assert len(desk.kaggle.submissions) == 2
+    desk.kaggle.close_contest()
+    shown = json.loads(desk.kgl("status", "--json").stdout)
+    assert shown["submissions"][0]["private_score"] == pytest.approx(sent.private, abs=1e-5)
+    assert shown["lines"][0]["name"] == "top"
+    assert [event["private_score"] is not None for event in desk.events()] == [False, True]
 
 
 def test_a_bad_file_and_a_spent_allowance_are_refused_before_anything_is_sent(desk: Desk) -> None:
     desk.add_run("everybody-001", "0")
     desk.add_run("bad-001", "maybe")
-    desk.kgl("download")
     desk.kgl("submit", "bad-001", "--yes", status=1)
     desk.kaggle.contest.daily_limit = 0
     assert "back at 00:00 UTC" in desk.kgl("submit", "everybody-001", "--yes", status=3).stderr
@@ -152,23 +157,8 @@ def test_a_bad_file_and_a_spent_allowance_are_refused_before_anything_is_sent(de
     assert not desk.kaggle.uploads
 
 
-def test_status_shows_scores_place_and_lines_and_records_what_came_since(desk: Desk) -> None:
-    desk.add_run("everybody-001", "0")
-    desk.kgl("download")
-    desk.kgl("submit", "everybody-001", "--yes")
-    desk.kaggle.close_contest()
-    shown = json.loads(desk.kgl("status", "--json").stdout)
-    (one,) = shown["submissions"]
-    assert one["run"] == "everybody-001"
-    assert one["private_score"] == pytest.approx(desk.kaggle.submissions[0].private, abs=1e-5)
-    assert shown["lines"][0]["name"] == "top"
-    assert len((desk.root / "submissions.jsonl").read_text().splitlines()) == 3
-    text = desk.kgl("status").stdout
-    assert "everybody-001" in text
-    assert "allowance" in text
-
-
 def test_doctor_finds_nothing_wrong_or_says_what_mends_it(desk: Desk) -> None:
+    desk.add_run("everybody-001", "0")
     findings = json.loads(desk.kgl("doctor", "--json").stdout)
     assert {finding["level"] for finding in findings} <= {"ok", "warn"}
     assert any("rules are accepted" in finding["what"] for finding in findings)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kgl.errors import usage
+from kgl.errors import KglError, usage
 
 if TYPE_CHECKING:
     from kgl.facts import Fact
+    from kgl.online.client import Contest
 
 
 @click.command()
@@ -25,20 +26,26 @@ def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
     kgl init metric=auc folds.n_splits=10 --yes    # any fact can be set
     """
     from kgl.competition import load_competition, parse_facts, save_facts
-    from kgl.facts import find_facts
+    from kgl.facts import Fact, find_facts
     from kgl.paths import find_workspace
 
     workspace = find_workspace()
-    given = parse_facts(pairs)
-    found = find_facts(workspace, load_competition(workspace), given)
+    given, competition = parse_facts(pairs), load_competition(workspace)
+    contest = _ask_kaggle(str(given.get("slug", competition.slug)))
+    said = {"title": contest.title, "metric": contest.metric} if contest else {}
+    found = find_facts(workspace, competition, given, said)
+    shown = {fact.key for fact in found}
+    found += [Fact(key, value, "as you said") for key, value in given.items() if key not in shown]
     unsure = [fact for fact in found if not fact.sure]
     if not as_json:
         _print_facts(found)
+        _print_contest(contest)
     if unsure and not yes:
         if not sys.stdin.isatty():
-            raise usage(f"{', '.join(fact.key for fact in unsure)}: not sure. Say it ({unsure[0].key}=...), or take it with --yes.")
+            names = ", ".join(fact.key for fact in unsure)
+            raise usage(f"{names}: not sure. Say it ({unsure[0].key}=...), or take it with --yes.")
         found = [fact if fact.sure else _ask(fact) for fact in found]
-    save_facts(workspace, given | {fact.key: fact.value for fact in found})
+    save_facts(workspace, {fact.key: fact.value for fact in found})
     if as_json:
         return click.echo(json.dumps([asdict(fact) for fact in found], indent=2))
     click.echo("written to competition.toml, where you can change each of them")
@@ -54,6 +61,31 @@ def _print_facts(facts: "list[Fact]") -> None:
         click.echo(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}")
 
 
+def _ask_kaggle(slug: str) -> "Contest | None":
+    """Kaggle's own facts, where this machine has credentials and Kaggle answers; the files are enough without them."""
+    from kgl.online.credentials import sources
+
+    if not slug or not sources():
+        return None
+    from kgl.online.client import Kaggle
+
+    try:
+        return Kaggle(slug, timeout=10.0, attempts=2).contest()
+    except KglError as error:
+        click.echo(f"Kaggle was not asked: {error.message}", err=True)
+        return None
+
+
+def _print_contest(contest: "Contest | None") -> None:
+    if contest is None:
+        return
+    rules = f"https://www.kaggle.com/competitions/{contest.slug}/overview/evaluation"
+    click.echo(f"deadline {contest.deadline:%Y-%m-%d %H:%M} UTC" if contest.deadline else "no deadline", nl=False)
+    click.echo(f", {contest.daily_limit} submissions a day, {contest.teams:,} teams; how it is scored: {rules}")
+    if contest.code_only:
+        click.echo("code contest: only notebooks are submitted, not files")
+
+
 def _ask(fact: "Fact") -> "Fact":
     from kgl.competition import parse_facts
 
@@ -67,6 +99,7 @@ def _ask(fact: "Fact") -> "Fact":
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def folds(force: bool, as_json: bool) -> None:
     """Split the training rows, once for all experiments, as [folds] of competition.toml says."""
+    from kgl.checks import check_links
     from kgl.folds import make_folds, read_folds, save_folds, summary
     from kgl.paths import find_workspace
     from kgl.tables import load_data
@@ -82,7 +115,11 @@ def folds(force: bool, as_json: bool) -> None:
     made = read_folds(workspace.folds, settings)
     table = summary(made, data)
     if as_json:
-        return click.echo(json.dumps({"scheme": made.scheme, "hash": made.hash(), "folds": table.to_dict("records")}, indent=2))
+        return click.echo(
+            json.dumps({"scheme": made.scheme, "hash": made.hash(), "folds": table.to_dict("records")}, indent=2)
+        )
     click.echo(f"scheme {made.scheme}, {len(made.numbers)} folds: {done}")
     click.echo(table.to_string(index=False))
+    for finding in check_links(data, made.of(data)):
+        click.echo(f"{finding.what}: {finding.mend}")
     click.echo("Next: uv run kgl baseline")

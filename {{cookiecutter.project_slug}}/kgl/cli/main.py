@@ -38,7 +38,9 @@ class Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(f"kgl.cli.{MODULES[cmd_name]}"), cmd_name)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Say which command may have been meant."""
         from kgl.config import nearest
 
@@ -54,7 +56,11 @@ class Commands(click.Group):
                 formatter.write_dl(rows)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog="Every command has a --help of its own.")
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every command has a --help of its own.",
+)
 @click.version_option(__version__, message="kgl %(version)s")
 def cli() -> None:
     """One Kaggle competition, from its files to a submission and the next idea.
@@ -65,7 +71,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command; errors become one sentence and an exit status (see kgl/errors.py)."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     for stream in (sys.stdout, sys.stderr):
@@ -75,8 +81,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         sys.exit(cli.main(arguments, prog_name="kgl", standalone_mode=False) or 0)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _fail(f"kgl {name}: {error.format_message()}", error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(INTERRUPTED)
     except KglError as error:
@@ -87,7 +92,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if debug:
             raise
         where = f" {error.filename}" if error.filename else ""
-        _fail(f"kgl {name}: {error.strerror or error}{where}. What was finished is kept; the same command goes on.", FAILED)
+        _fail(
+            f"kgl {name}: {error.strerror or error}{where}. What was finished is kept; the same command goes on.",
+            FAILED,
+        )
     except Exception as error:
         if debug:
             raise

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,7 +34,9 @@ def _session() -> "Session":
 
 
 @click.command()
-@click.option("--minutes", type=click.FloatRange(min=0), help="Begin no further experiment after that time (0: no limit).")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0), help="Begin no further experiment after that time (0: no limit)."
+)
 def baseline(minutes: float | None) -> None:
     """Folds, the experiments of [baseline], a blend and a checked submission file.
 
@@ -39,7 +44,10 @@ def baseline(minutes: float | None) -> None:
     """
     from kgl.baseline import run_baseline
 
-    progress = notice if click.get_text_stream("stderr").isatty() else (lambda line: None)
+    def progress(line: str) -> None:
+        if sys.stderr.isatty():
+            notice(line)
+
     blend = run_baseline(_session(), minutes, done=click.echo, progress=progress)
     click.echo("Next: uv run kgl board, then uv run kgl submit")
     click.echo(blend.run)
@@ -50,7 +58,9 @@ def baseline(minutes: float | None) -> None:
 @click.option("--quick", is_flag=True, help="One fold, one seed, few rows: does it run? Never ranked.")
 @click.option("--again", is_flag=True, help="Train anew what is complete.")
 @click.option("--workers", type=int, help="Folds at once, each in a process of its own.")
-@click.option("--parent", default="", metavar="RUN", help="The run that it is compared with; found by itself otherwise.")
+@click.option(
+    "--parent", default="", metavar="RUN", help="The run that it is compared with; found by itself otherwise."
+)
 @click.option("-m", "note", default="", metavar="NOTE", help="What you try, for the board.")
 def train(words: tuple[str, ...], quick: bool, again: bool, workers: int | None, parent: str, note: str) -> None:
     """Train experiments over all folds and seeds; NAME is a file of experiments/.
@@ -73,7 +83,7 @@ def train(words: tuple[str, ...], quick: bool, again: bool, workers: int | None,
     session = _session()
     options = Options(folds=folds, quick=quick, again=again, note=note, parent=parent, workers=workers)
     for name in names:
-        run = train_one(session, name, changes, options, progress=notice)
+        run = train_one(session, name, changes, options=options, progress=notice)
         click.echo(summary(run))
         if run.is_complete:
             notice(f"Next: uv run kgl board {run.run}" + (f" {run.parent}" if run.parent else ""))
@@ -130,26 +140,38 @@ def board(runs: tuple[str, ...], as_json: bool) -> None:
 
     competition = load_competition(workspace)
     competition.require("metric")
-    _show_board(make_board(workspace, competition.metric, current_hash(workspace, competition.folds)), competition.metric, as_json)
+    _show_board(
+        make_board(workspace, competition.metric, current_hash(workspace, competition.folds)),
+        competition.metric,
+        as_json,
+    )
 
 
 def _show_board(board: "Board", metric: str, as_json: bool) -> None:
     from kgl.wording import cv
 
     if as_json:
-        lines = [asdict(line.run) | {"against_best": line.against_best and asdict(line.against_best)} for line in board.lines]
+        lines = [
+            asdict(line.run) | {"against_best": line.against_best and asdict(line.against_best)} for line in board.lines
+        ]
         return click.echo(json.dumps(lines, indent=2))
     rows = []
     for place, line in enumerate(board.lines, 1):
         verdict = "best" if place == 1 else "-"
         if line.against_best:
-            verdict = line.against_best.word + (f" (p {line.against_best.p:.3f})" if line.against_best.word == "worse" else "")
+            verdict = line.against_best.word + (
+                f" (p {line.against_best.p:.3f})" if line.against_best.word == "worse" else ""
+            )
         rows.append((str(place), line.run.run, cv(line.run), verdict, line.public, line.changed))
     rows += [("", run.run, "-", run.status, "", run.note) for run in board.unranked]
     _print_table(("#", "run", f"CV {metric}", "against best", "public", "what changed"), rows)
     if board.left_out:
         click.echo(f"{board.left_out} runs of other folds or another metric are left out.")
-    click.echo("Next: uv run kgl submit, or change an experiment and train it" if board.lines else "No runs yet: uv run kgl baseline")
+    click.echo(
+        "Next: uv run kgl submit, or change an experiment and train it"
+        if board.lines
+        else "No runs yet: uv run kgl baseline"
+    )
 
 
 def _show_runs(runs: list["Run"], as_json: bool) -> None:
@@ -167,9 +189,10 @@ def _show_runs(runs: list["Run"], as_json: bool) -> None:
     new, old = runs
     verdict = compare(get_metric(new.metric), new, old) if new.metric == old.metric else None
     if verdict:
-        click.echo(f"{verdict.word}: {verdict.gain:+.5f} in {new.metric} (p {verdict.p:.3f}, over {len(new.fold_scores)} folds)")
-    scores = zip(new.fold_scores, old.fold_scores, strict=False)
-    _print_table(("fold", new.run, old.run), [(str(k), show(a), show(b)) for k, (a, b) in enumerate(scores)])
+        by = f"{verdict.gain:+.5f} in {new.metric} (p {verdict.p:.3f}, over {len(new.fold_scores)} folds)"
+        click.echo(f"{verdict.word}: {by}")
+    scores = enumerate(zip_longest(new.fold_scores, old.fold_scores))
+    _print_table(("fold", new.run, old.run), [(str(k), show(a), show(b)) for k, (a, b) in scores])
     for key, before, after in differences(old.config, new.config):
         click.echo(f"changed: {key} {before} -> {after}")
 
@@ -178,7 +201,7 @@ def _one_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
 
 
-def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Columns as wide as their texts; the last one is cut where the line ends."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header) - 1)]
     room = max(20, shutil.get_terminal_size((140, 24)).columns - sum(widths) - 2 * len(widths))

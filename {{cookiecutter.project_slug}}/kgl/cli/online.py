@@ -48,15 +48,13 @@ def download(patterns: tuple[str, ...], force: bool) -> None:
 
     workspace, competition = _open()
     root = workspace.root / competition.files.root
-    done = bring(Kaggle(competition.slug, say=_notice), root, patterns, overwrite=overwrite, say=_notice)
-    for file in done.files[:SHOWN]:
+    files, fetched = bring(Kaggle(competition.slug, say=_notice), root, patterns, overwrite=overwrite)
+    for file in files[:SHOWN]:
         click.echo(f"  {size_text(file.size):>9}  {file.name}")
-    if len(done.files) > SHOWN:
-        click.echo(f"  and {len(done.files) - SHOWN:,} more")
-    total = size_text(sum(file.size for file in done.files))
-    click.echo(
-        f"{len(done.files):,} files, {total}, in {root}; {len(done.fetched):,} fetched now, the others were whole"
-    )
+    if len(files) > SHOWN:
+        click.echo(f"  and {len(files) - SHOWN:,} more")
+    total = size_text(sum(file.size for file in files))
+    click.echo(f"{len(files):,} files, {total}, in {root}; {len(fetched):,} fetched now, the others were whole")
     known = competition.task and competition.metric and competition.target and competition.files.train
     click.echo(f"Next: uv run kgl {'baseline' if known else 'init, which reads them and fills competition.toml'}")
 
@@ -96,7 +94,7 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, fi
     kaggle = Kaggle(competition.slug, say=_notice)
     candidate = Candidate(chosen.run, file, cv_score=chosen.cv_score, note=note, again=again)
     try:
-        event = send(workspace, kaggle, candidate, confirm=confirm, say=click.echo)
+        event = send(workspace, kaggle, candidate, confirm=confirm)
     except KeyboardInterrupt:
         _notice("Stopped. What was sent is recorded; uv run kgl status picks up its score.")
         raise
@@ -163,7 +161,7 @@ def _show_submissions(submissions: "list[Event]") -> None:
         table.add_row(
             str(event.ref), event.time[:16].replace("T", " "), about, *scores, f"{event.status} {event.error}"
         )
-    Console().print(table if submissions else "no submissions yet")
+    Console(width=None if sys.stdout.isatty() else 140).print(table if submissions else "no submissions yet")
 
 
 def _show_place(now: "Status") -> None:
@@ -193,14 +191,16 @@ def doctor(as_json: bool) -> None:
 
 
 def _findings() -> "list[Finding]":
-    from kgl.findings import Finding
+    from kgl.checks import check_workspace
     from kgl.online.checks import check_online
+    from kgl.paths import find_workspace
 
+    findings = check_workspace(find_workspace())
     try:
         workspace, competition = _open()
-        return check_online(competition.slug, workspace.root / competition.files.root)
-    except KglError as error:
-        return [Finding("block", error.message)]
+    except KglError:  # check_workspace tells
+        return findings
+    return findings + check_online(competition.slug, workspace.root / competition.files.root)
 
 
 def _scores(event: "Event") -> str:

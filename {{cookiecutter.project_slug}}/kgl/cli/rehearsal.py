@@ -19,5 +19,5 @@ def rehearse() -> None:
     slug = load_competition(workspace).slug
     click.echo(f"public {show(submission.public)}   private {show(submission.private)}")
     click.echo("That was a rehearsal with sample data. The real one: accept the rules at")
-    click.echo(f"https://www.kaggle.com/competitions/{slug}/rules, get a token (README.md, \"Credentials\"), then:")
+    click.echo(f'https://www.kaggle.com/competitions/{slug}/rules, get a token (README.md, "Credentials"), then:')
     click.echo("  uv run kgl download")

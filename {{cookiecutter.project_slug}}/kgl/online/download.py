@@ -5,7 +5,6 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
@@ -23,31 +22,20 @@ if TYPE_CHECKING:
     from requests import Response
 
 T = TypeVar("T")
+Files = tuple[list[Remote], list[Remote]]  # asked for, fetched now
 STAGING, LOCK = ".kgl-unpacking", ".kgl-lock"
 
 
-@dataclass(frozen=True)
-class Downloaded:
-    """The contest's files that were asked for, those fetched now, and the edited ones that were left alone."""
-
-    files: list[Remote]
-    fetched: list[Remote]
-    kept: list[str]
-
-
 def download(
-    kaggle: Kaggle,
-    root: Path,
-    patterns: Collection[str] = (),
-    *,
-    overwrite: Callable[[list[str]], bool],
-    say: Callable[[str], None],
-) -> Downloaded:
+    kaggle: Kaggle, root: Path, patterns: Collection[str] = (), *, overwrite: Callable[[list[str]], bool]
+) -> Files:
     """Bring the contest's files (those that match a pattern, if there are any) below `root`.
 
     Args:
         overwrite: asked before edited files are replaced, with their names; False keeps them.
-        say: takes a line about what is done.
+
+    Returns:
+        The files that were asked for, and those of them that were fetched now.
 
     Raises:
         KglError: refused by Kaggle (3); no network, disk full, corrupt or unsafe archives (1); unknown pattern (2).
@@ -57,7 +45,7 @@ def download(
     root.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(root / LOCK, timeout=0):
-            return _Work(kaggle, root, say).run(patterns, overwrite)
+            return _Work(kaggle, root).run(patterns, overwrite)
     except Timeout:
         raise KglError(f"another kgl download is at work in {root}; wait for it to end.") from None
     except OSError as error:
@@ -69,7 +57,7 @@ def download(
 def list_files(kaggle: Kaggle) -> list[Remote]:
     """All files of the contest, from all pages of Kaggle's list."""
     files = kaggle.every("list_data_files", "files")
-    return [Remote(f.name, f.total_bytes, f.creation_date.isoformat() if f.creation_date else "") for f in files]
+    return [Remote(file.name, file.total_bytes, f"{file.total_bytes} {file.creation_date}") for file in files]
 
 
 def select(files: list[Remote], patterns: Collection[str]) -> list[Remote]:
@@ -97,13 +85,13 @@ def _bytes(files: list[Remote]) -> int:
 class _Work:
     """One download into a folder; `keep` are the files in it that stay as they are."""
 
-    def __init__(self, kaggle: Kaggle, root: Path, say: Callable[[str], None]) -> None:
-        self.kaggle, self.root, self.say = kaggle, root, say
-        self.manifest = Manifest.load(root)
+    def __init__(self, kaggle: Kaggle, root: Path) -> None:
+        self.kaggle, self.root = kaggle, root
+        self.manifest = Manifest(root)
         self.staging = root / STAGING
         self.keep: set[Path] = set()
 
-    def run(self, patterns: Collection[str], overwrite: Callable[[list[str]], bool]) -> Downloaded:
+    def run(self, patterns: Collection[str], overwrite: Callable[[list[str]], bool]) -> Files:
         files = select(list_files(self.kaggle), patterns)
         missing, edited = self.manifest.compare(files)
         if edited and overwrite(list(edited)):
@@ -112,12 +100,12 @@ class _Work:
             self.keep = {self.root / path for path in edited}
         fetched = left = [file for file in missing if self.root / file.path not in self.keep]
         if not patterns and len(left) > 1 and _bytes(left) > _bytes(files) / 2:
-            self.say(f"{len(files):,} files, {size_text(_bytes(files))}: the whole archive is fetched")
+            self.kaggle.say(f"{len(files):,} files, {size_text(_bytes(files))}: the whole archive is fetched")
             left = self.fetch_archive(left)
         for file in left:
             self.fetch_one(file)
         self.manifest.save()
-        return Downloaded(files, fetched, sorted(edited) if self.keep else [])
+        return files, fetched
 
     def fetch_archive(self, files: list[Remote]) -> list[Remote]:
         """The contest's one archive; returns the files that it did not bring, or not in the size of the list."""
@@ -183,7 +171,7 @@ class _Work:
             except CORRUPT:
                 discard(target)
                 if again:
-                    self.say(again)
+                    self.kaggle.say(again)
             else:
                 discard(target)
                 return placed

@@ -1,7 +1,7 @@
 """What was downloaded: sizes and hashes, so that whole files are skipped and edited ones are noticed."""
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kgl.online.extract import safe_name
@@ -13,7 +13,7 @@ NAME = ".kgl-manifest.json"
 
 @dataclass(frozen=True)
 class Remote:
-    """A file of Kaggle's list: bytes, and the time it was made, which stands for its version."""
+    """A file of Kaggle's list: its bytes, and its version (size and the time it was made)."""
 
     name: str
     size: int
@@ -27,40 +27,32 @@ class Remote:
 
 @dataclass(frozen=True)
 class Entry:
-    """A file on this disk as it was unpacked, and the name of the remote file that it came with."""
+    """A file on this disk as it was unpacked, and the name and version of the remote file that it came with."""
 
     size: int
     sha256: str
     mtime_ns: int
     source: str
+    version: str
 
 
-@dataclass
 class Manifest:
-    """The files below `root` by their path, and the remote files that they are of."""
+    """The files below `root` by their path, as they were downloaded."""
 
-    root: Path
-    files: dict[str, Entry] = field(default_factory=dict)
-    sources: dict[str, Remote] = field(default_factory=dict)
-
-    @classmethod
-    def load(cls, root: Path) -> "Manifest":
-        """The manifest of a data folder; an empty one if there is none."""
-        content = read_json(root / NAME) if (root / NAME).is_file() else {"files": {}, "sources": {}}
-        files = {name: Entry(**entry) for name, entry in content["files"].items()}
-        return cls(root, files, {name: Remote(**remote) for name, remote in content["sources"].items()})
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        content = read_json(root / NAME) if (root / NAME).is_file() else {}
+        self.files = {path: Entry(**entry) for path, entry in content.items()}
 
     def save(self) -> None:
         """Write it into the data folder."""
-        sources = {name: asdict(remote) for name, remote in self.sources.items()}
-        write_json(self.root / NAME, {"sources": sources, "files": {path: asdict(e) for path, e in self.files.items()}})
+        write_json(self.root / NAME, {path: asdict(entry) for path, entry in self.files.items()})
 
     def record(self, remote: Remote, hashes: dict[str, str]) -> None:
         """Note files (sha256 by path below the root) that came with `remote`."""
         for path, sha256 in hashes.items():
             status = (self.root / path).stat()
-            self.files[path] = Entry(status.st_size, sha256, status.st_mtime_ns, remote.name)
-        self.sources[remote.name] = remote
+            self.files[path] = Entry(status.st_size, sha256, status.st_mtime_ns, remote.name, remote.version)
 
     def compare(self, remotes: list[Remote]) -> tuple[list[Remote], dict[str, Remote]]:
         """The remote files that are missing here or changed at Kaggle; and the edited local ones, by path."""
@@ -72,7 +64,7 @@ class Manifest:
         for remote in remotes:
             paths = of[remote.name] or self._adopt(remote)
             edited |= {path: remote for path in paths if self._is_edited(path)}
-            changed = paths and paths[0] in self.files and self.sources.get(remote.name) != remote
+            changed = any(path in self.files and self.files[path].version != remote.version for path in paths)
             if changed or not paths or not all((self.root / path).exists() for path in paths):
                 missing.append(remote)
         return missing, edited

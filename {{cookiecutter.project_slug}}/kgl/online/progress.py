@@ -32,16 +32,12 @@ def size_text(count: float) -> str:
 
 
 def _lines(label: str) -> Callable[[int, int], None]:
-    began = last = time.monotonic()
-    first = -1
+    last = time.monotonic()
 
     def report(done: int, total: int) -> None:
-        nonlocal last, first
-        first = done if first < 0 else first
-        now = time.monotonic()
-        if now - last >= EVERY:
-            last, rate = now, max((done - first) / (now - began), 1.0)
-            left = f"of {size_text(total)}, {(total - done) / rate:.0f} s left" if total else ""
-            print(f"{label}: {size_text(done)} {left} ({size_text(rate)}/s)", file=sys.stderr)
+        nonlocal last
+        if time.monotonic() - last >= EVERY:
+            last = time.monotonic()
+            print(f"{label}: {size_text(done)}" + (f" of {size_text(total)}" if total else ""), file=sys.stderr)
 
     return report

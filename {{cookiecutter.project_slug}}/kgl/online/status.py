@@ -76,7 +76,9 @@ def _lines(kaggle: Kaggle, contest: Contest, submissions: list[Event]) -> list[L
     places = {"top": 1, **medal_places(contest.teams)}
     rows = kaggle.every("get_leaderboard", "submissions", most=max(places.values()))
     scores = [float(row.score) for row in rows if row.score]
-    ours = [one.public_score for one in submissions if one.public_score is not None]
+    private = [one.private_score for one in submissions if one.private_score is not None]
+    # once private scores are shown, the leaderboard is the private one
+    ours = private or [one.public_score for one in submissions if one.public_score is not None]
     best = None if not (ours and scores) else max(ours) if scores[0] >= scores[-1] else min(ours)
     return [
         Line(name, place, scores[place - 1], None if best is None else abs(scores[place - 1] - best))

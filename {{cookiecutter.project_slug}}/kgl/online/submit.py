@@ -13,7 +13,8 @@ from kgl.online.journal import Event, append, latest, now
 from kgl.online.refusals import reset_time, rules_not_accepted
 from kgl.paths import Workspace
 
-FIRST_PAUSE, LONGEST_PAUSE, CAP = 2.0, 60.0, 600.0  # seconds between looks (growing by half) and of waiting in all
+FIRST_PAUSE, LONGEST_PAUSE, LONGEST_WAIT = 2.0, 60.0, 600.0  # seconds between looks (growing by half), and in all
+Confirm = Callable[[str], bool]
 
 
 def refuse_sent(workspace: Workspace, file: Path) -> str:
@@ -40,21 +41,11 @@ class Candidate:
     again: bool = False
 
 
-def submit(
-    workspace: Workspace,
-    kaggle: Kaggle,
-    candidate: Candidate,
-    *,
-    confirm: Callable[[str], bool],
-    say: Callable[[str], None],
-    cap: float = CAP,
-) -> Event | None:
+def submit(workspace: Workspace, kaggle: Kaggle, candidate: Candidate, *, confirm: Confirm) -> Event | None:
     """Send a file, wait for its score, and record both; None if the user said no.
 
     Args:
         confirm: asked once, with description and allowance, before anything is uploaded.
-        say: takes a line about what is done.
-        cap: seconds of waiting, after which the submission is left pending.
 
     Raises:
         KglError: sent already, upload broken, or the file cannot be scored (1); refused by Kaggle (3).
@@ -71,18 +62,18 @@ def submit(
     ref = _create(kaggle, _upload(kaggle, c.file), event.message, {one.ref for one in before})
     event = replace(event, ref=ref, time=now())
     append(workspace, event)
-    say(f"submitted    ref {ref}; waiting for the score (Ctrl-C loses nothing)")
-    return finish(workspace, kaggle, event, cap=cap)
+    kaggle.say(f"submitted as ref {ref}; waiting for the score (Ctrl-C loses nothing)")
+    return finish(workspace, kaggle, event)
 
 
-def finish(workspace: Workspace, kaggle: Kaggle, event: Event, *, cap: float = CAP) -> Event:
+def finish(workspace: Workspace, kaggle: Kaggle, event: Event) -> Event:
     """Wait until a pending submission is scored, record it, and return how it stands: perhaps still pending.
 
     Raises:
         KglError: Kaggle could not score the file (status 1).
     """
     waited, pause = 0.0, FIRST_PAUSE
-    while event.status == "pending" and waited < cap:
+    while event.status == "pending" and waited < LONGEST_WAIT:
         kaggle.sleep(pause)
         waited, pause = waited + pause, min(pause * 1.5, LONGEST_PAUSE)
         try:
@@ -101,20 +92,14 @@ def finish(workspace: Workspace, kaggle: Kaggle, event: Event, *, cap: float = C
 
 def list_submissions(kaggle: Kaggle) -> list[Event]:
     """The newest submissions of the user's team, newest first, with what Kaggle knows of them."""
-    return [
-        Event(
-            ref=int(one.ref or 0),
-            run="",
-            file_sha256="",
-            message=one.description or "",
-            time=f"{one.date:%Y-%m-%dT%H:%M:%S}+00:00" if one.date else "",
-            status=one.status.name.lower(),
-            public_score=_score(one.public_score),
-            private_score=_score(one.private_score),
-            error=one.error_description or "",
-        )
-        for one in kaggle.every("list_submissions", "submissions", most=200)
-    ]
+    return [_event(one) for one in kaggle.every("list_submissions", "submissions", most=200)]
+
+
+def _event(one: Any) -> Event:
+    time = f"{one.date:%Y-%m-%dT%H:%M:%S}+00:00" if one.date else ""
+    public, private = (float(text) if text else None for text in (one.public_score, one.private_score))
+    status, error = one.status.name.lower(), one.error_description or ""
+    return Event(int(one.ref or 0), "", "", one.description or "", time, status, public, private, error)
 
 
 def merged(ours: Event, theirs: Event) -> Event:
@@ -146,13 +131,6 @@ def describe(run: str, sha256: str, cv_score: float | None, note: str) -> str:
 
 def _mark(sha256: str) -> str:
     return f"sha={sha256[:12]}"
-
-
-def _score(text: Any) -> float | None:
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return None
 
 
 def _refuse_closed(kaggle: Kaggle) -> None:

@@ -1,4 +1,4 @@
-"""`kgl rehearse`: the commands of a first evening, run for real against the practice Kaggle, in a workspace that is thrown away."""
+"""`kgl rehearse`: the commands of a first evening against the practice Kaggle, in a workspace that is thrown away."""
 
 import shutil
 import subprocess
@@ -26,7 +26,7 @@ NOT_COPIED = (
     "uv.lock",
     "submissions.jsonl",
 )
-SAMPLE_FACTS = 'slug = "titanic"\nkind = "tabular"\nmetric = "accuracy"\n'
+SAMPLE_FACTS = 'slug = "titanic"\nkind = "tabular"\n'
 
 
 def rehearse(workspace: Workspace, say: Say = print) -> Submission:
@@ -50,10 +50,8 @@ def rehearse(workspace: Workspace, say: Say = print) -> Submission:
             write_text(copy / "competition.toml", SAMPLE_FACTS)
             commands.insert(1, ["init", "--yes"])
         with PracticeKaggle(sample_contest()) as kaggle:
-            limit = kaggle.contest.daily_limit
-            say(
-                f'Practice Kaggle on 127.0.0.1:{kaggle.port}, sample contest "{kaggle.contest.title}", {limit} submissions a day'
-            )
+            contest = kaggle.contest
+            say(f"Practice Kaggle on 127.0.0.1:{kaggle.port}, {contest.title}, {contest.daily_limit} submissions a day")
             environment = kaggle.environment(home) | {"PYTHONPATH": str(copy), "PYTHONIOENCODING": "utf-8"}
             for command in commands:
                 _run(command, copy, environment, say)

@@ -12,8 +12,13 @@ from kgl.errors import usage
 from kgl.paths import write_text
 
 Array = NDArray[Any]
-OBJECTIVES = {"rmse": "regression", "rmse_log": "regression", "rmsle": "regression", "mae": "regression_l1", "mape": "mape"}
-ROUNDS, PATIENCE = ("n_estimators", "num_iterations"), "early_stopping_rounds"
+OBJECTIVES = {
+    "rmse": "regression",
+    "rmse_log": "regression",
+    "rmsle": "regression",
+    "mae": "regression_l1",
+    "mape": "mape",
+}
 MANY_ROWS = 100_000
 
 CONSERVATIVE = {
@@ -38,26 +43,41 @@ LARGE = CONSERVATIVE | {
 class LightGBM:
     """One boosted model of one output; `params` by LightGBM's or scikit-learn's names.
 
-    Without `n_estimators` the rounds are those that were best on a holdout, at most 5000, patience 150.
+    Without `n_estimators` the rounds are those that were best on a holdout, at most 5000; `early_stopping_rounds` says
+    how many more are tried (150).
     """
 
     suffix = ".txt"
 
     def __init__(self, params: Mapping[str, Any], *, seed: int, threads: int, classes: int, loss: str) -> None:
         self.params = dict(params)
-        self.rounds: int | None = next((int(self.params.pop(name)) for name in ROUNDS if name in self.params), None)
-        self.patience = int(self.params.pop(PATIENCE, 150))
+        self.rounds: int | None = self._taken("num_iterations", None)
+        self.patience = int(self._taken("early_stopping_round", 150))
         self.params |= {"seed": seed, "num_threads": threads, "deterministic": True, "verbosity": -1}
-        self.params.setdefault("objective", ("binary" if classes == 2 else "multiclass") if classes else OBJECTIVES[loss])
+        self.params.setdefault(
+            "objective", ("binary" if classes == 2 else "multiclass") if classes else OBJECTIVES[loss]
+        )
         if classes > 2:
             self.params["num_class"] = classes
 
-    def find_rounds(self, X: Array, y: Array, weight: Array | None, holdout: tuple[Array, Array], categorical: list[int]) -> None:
-        """Set the number of rounds to that which is best on the holdout (X, y)."""
+    def _taken(self, name: str, default: int | None) -> Any:
+        """The parameter of that name, taken out of `params`, where it may stand by any of its names."""
+        found = [self.params.pop(alias) for alias in _aliases(name) if alias in self.params]
+        return int(found[-1]) if found else default
+
+    def find_rounds(
+        self,
+        X: Array,
+        y: Array,
+        weight: Array | None,
+        holdout: tuple[Array, Array, Array | None],
+        categorical: list[int],
+    ) -> None:
+        """Set the number of rounds to that which is best on the holdout (X, y, weight)."""
         import lightgbm
 
         train = self._dataset(X, y, weight, categorical)
-        valid = train.create_valid(holdout[0], label=holdout[1])
+        valid = train.create_valid(holdout[0], label=holdout[1], weight=holdout[2])
         stop = lightgbm.early_stopping(self.patience, verbose=False)
         model = lightgbm.train(self.params, train, num_boost_round=5000, valid_sets=[valid], callbacks=[stop])
         self.rounds = max(1, model.best_iteration)
@@ -68,13 +88,15 @@ class LightGBM:
         import lightgbm
 
         assert self.rounds is not None, "find_rounds comes first"
-        self.booster = lightgbm.train(self.params, self._dataset(X, y, weight, categorical), num_boost_round=self.rounds)
+        self.booster = lightgbm.train(
+            self.params, self._dataset(X, y, weight, categorical), num_boost_round=self.rounds
+        )
         return self
 
     def _dataset(self, X: Array, y: Array, weight: Array | None, categorical: list[int]) -> Any:
         import lightgbm
 
-        # which of the two counts faster depends on the rows; left to itself LightGBM times them, and may differ each run
+        # which way of counting is faster depends on the rows; LightGBM would time both, and choose otherwise each run
         self.params["force_row_wise" if len(X) > MANY_ROWS else "force_col_wise"] = True
         return lightgbm.Dataset(X, label=y, weight=weight, categorical_feature=categorical, params=self.params)
 
@@ -102,10 +124,16 @@ def check_lightgbm_params(params: Mapping[str, Any]) -> None:
     """
     from lightgbm.basic import _ConfigAliases
 
-    known = {PATIENCE, *_ConfigAliases._get_all_param_aliases()}
-    known |= {alias for aliases in _ConfigAliases._get_all_param_aliases().values() for alias in aliases}
+    known = _aliases(*_ConfigAliases._get_all_param_aliases())
     for key in params:
         if key not in known:
-            raise unknown_key(key, sorted(known), "params of lightgbm")
-        if key in ("seed", "random_state", "num_threads", "n_jobs"):
+            raise unknown_key(key, known, "params of lightgbm")
+        if key in _aliases("seed", "num_threads"):
             raise usage(f"params of lightgbm: '{key}' is set by the workspace; use seeds=(...) and --workers.")
+
+
+def _aliases(*names: str) -> set[str]:
+    from lightgbm.basic import _ConfigAliases
+
+    found: set[str] = _ConfigAliases.get(*names)
+    return found

@@ -20,13 +20,13 @@ class Tabular(Experiment):
     Args:
         model: a name of the catalogue (constant, one_column, logistic, ridge, random_forest, extra_trees,
             hist_gradient_boosting, lightgbm, lightgbm_large) or any scikit-learn compatible estimator, your own too.
-        params: settings of the model, over those of the catalogue. LightGBM's rounds are found on a part of the training
-            rows unless `n_estimators` is given.
+        params: settings of the model, over those of the catalogue. LightGBM's rounds are found on a part of the
+            training rows unless `n_estimators` is given.
         features: functions of rows, row by row, and transformers, fitted inside the fold.
         columns: the raw columns that are used; None for all.
         drop: raw columns that are left out of the model; features still see them.
-        prepare: what the model's family wants ("auto"), or "linear" (gaps filled and flagged, scaled, one-hot), "forest"
-            (the same unscaled), "native" (codes, gaps kept), "raw" (the table itself).
+        prepare: what the model's family wants ("auto"), or "linear" (gaps filled and flagged, scaled, one-hot),
+            "forest" (the same unscaled), "native" (codes, gaps kept), "raw" (the table itself).
         weight: a function of rows that gives each its weight in training.
 
     Example:
@@ -50,7 +50,7 @@ class Tabular(Experiment):
         check_model(self.model, self.params, classification=target.one_label or target.task == "multilabel")
         for feature in self.features:
             if isinstance(feature, type) or not (callable(feature) or is_transformer(feature)):
-                raise usage(f"features: expected functions of rows or transformers such as MyTransformer(), got {feature!r}.")
+                raise usage(f"features: expected functions of rows, or transformers such as Mine(), got {feature!r}.")
 
     def prepare_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows with the columns of the feature functions."""
@@ -58,7 +58,9 @@ class Tabular(Experiment):
 
         for name in (*self.drop, *(self.columns or ())):
             if name not in rows:
-                raise usage(f"drop or columns: the rows have no column '{name}'.{nearest(name, map(str, rows.columns))}")
+                raise usage(
+                    f"drop or columns: the rows have no column '{name}'.{nearest(name, map(str, rows.columns))}"
+                )
         return add_functions(rows, self.features)
 
     def model_columns(self, rows: pd.DataFrame, setting: Setting) -> list[str]:
@@ -66,7 +68,7 @@ class Tabular(Experiment):
         raw = set(setting.raw_columns)
         wanted = raw if self.columns is None else set(self.columns)
         skipped = {*setting.id_columns, *self.drop}
-        return [c for c in rows if c not in skipped and (c not in raw or c in wanted)]
+        return [c for c in map(str, rows) if c not in skipped and (c not in raw or c in wanted)]
 
     def fit(self, part: Part, setting: Setting) -> Any:
         """Train on one part of the rows; see `kgl.tabular.learner`."""

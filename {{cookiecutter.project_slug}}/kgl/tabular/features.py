@@ -41,20 +41,17 @@ def add_functions(rows: pd.DataFrame, features: Sequence[Any]) -> pd.DataFrame:
     return together
 
 
-def made_columns(rows: pd.DataFrame, features: Sequence[Any]) -> list[str]:
-    """The names of the columns that `add_functions` adds, found on one row."""
-    return [str(c) for f in features if not is_transformer(f) for c in _call_once(f, rows.head(1)).columns]
-
-
 def _call(function: Callable[[pd.DataFrame], Any], rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns that a function makes; asked again for some rows, and for one, it must give them the same."""
     made = _call_once(function, rows)
-    probe = rows.sample(min(PROBED_ROWS, max(1, len(rows) // 2)), random_state=0)
-    alone = _call_once(function, probe.reset_index(drop=True))
-    if not _same(made.loc[probe.index].reset_index(drop=True), alone):
-        raise KglError(
-            f"feature '{feature_name(function)}' gives a row another value when other rows are absent, so it looks at rows "
-            "that may be validated; write it as a transformer (fit, transform), which is fitted inside the fold."
-        )
+    some = np.random.default_rng(0).permutation(len(rows))[: min(PROBED_ROWS, -(-len(rows) // 2))]
+    for probe in (some, some[:1]):
+        alone = _call_once(function, rows.iloc[probe].reset_index(drop=True))
+        if not _same(made.iloc[probe], alone):
+            raise KglError(
+                f"feature '{feature_name(function)}' gives a row another value when other rows are absent: it looks at "
+                "rows that may be validated; write it as a transformer (fit, transform), fitted inside the fold."
+            )
     return made
 
 
@@ -63,13 +60,16 @@ def _call_once(function: Callable[[pd.DataFrame], Any], rows: pd.DataFrame) -> p
     try:
         made = function(rows.copy(deep=False))
     except KeyError as error:
-        raise KglError(f"feature '{name}' asks for column {error}, which the rows lack (no targets, none of train only).") from error
+        reason = f"asks for column {error}, which the rows lack (no target, no column of train only)"
+        raise KglError(f"feature '{name}' {reason}.") from error
     except Exception as error:
         raise KglError(f"feature '{name}' raises {type(error).__name__}: {error}.") from error
     if not isinstance(made, (pd.Series, pd.DataFrame)):
         raise KglError(f"feature '{name}' should return a Series or a DataFrame, got {type(made).__name__}.")
-    if len(made) != len(rows) or not made.index.equals(rows.index):
-        raise KglError(f"feature '{name}' returns {len(made)} rows for {len(rows)}, or another index; keep the rows as they are.")
+    if len(made) != len(rows):
+        raise KglError(f"feature '{name}' returns {len(made)} rows for {len(rows)}; give one for each, in order.")
+    if not made.index.equals(rows.index):
+        raise KglError(f"feature '{name}' returns rows in another order or index; keep the index of the rows it gets.")
     return made.to_frame(name) if isinstance(made, pd.Series) else made
 
 
@@ -80,36 +80,36 @@ def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
 
 
 def _same_column(one: pd.Series, other: pd.Series) -> bool:
-    if pd.api.types.is_numeric_dtype(one) and pd.api.types.is_numeric_dtype(other):
-        return bool(np.allclose(one.astype(float), other.astype(float), equal_nan=True))
     missing = one.isna().to_numpy()
-    return bool((missing == other.isna().to_numpy()).all() and (one.astype(str) == other.astype(str))[~missing].all())
+    if (missing != other.isna().to_numpy()).any():
+        return False
+    known, again = one.to_numpy(dtype=object)[~missing], other.to_numpy(dtype=object)[~missing]
+    if pd.api.types.is_numeric_dtype(one) and pd.api.types.is_numeric_dtype(other):
+        return bool(np.allclose(known.astype(float), again.astype(float)))
+    return bool((known == again).all())
 
 
 def fit_transformers(features: Sequence[Any], rows: pd.DataFrame, y: Array) -> tuple[list[Any], pd.DataFrame]:
     """Fit fresh copies of the transformers on training rows; their columns for these rows come from fit_transform."""
     from sklearn.base import clone
 
-    fitted = [clone(feature) for feature in features if is_transformer(feature)]
-    made = [_as_frame(one, one.fit_transform(rows, y), rows) for one in fitted]
+    fitted = [clone(feature, safe=False) for feature in features if is_transformer(feature)]
+    made = [_as_frame(i, one, one.fit_transform(rows, y), rows) for i, one in enumerate(fitted)]
     return fitted, pd.concat([rows, *made], axis=1)
 
 
 def apply_transformers(fitted: Sequence[Any], rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with the columns of fitted transformers."""
-    return pd.concat([rows, *(_as_frame(one, one.transform(rows), rows) for one in fitted)], axis=1)
+    made = [_as_frame(i, one, one.transform(rows), rows) for i, one in enumerate(fitted)]
+    return pd.concat([rows, *made], axis=1)
 
 
-def _as_frame(transformer: Any, made: Any, rows: pd.DataFrame) -> pd.DataFrame:
-    """A transformer's output as columns `Name_0`, `Name_1`, ... or its own, whatever it gives."""
+def _as_frame(place: int, transformer: Any, made: Any, rows: pd.DataFrame) -> pd.DataFrame:
+    """What a transformer gives (a table, a column, an array, sparse or not) as columns `Name-0_0`, `Name-0_1`, ..."""
     name = feature_name(transformer)
     if hasattr(made, "toarray"):
         made = made.toarray()
-    if isinstance(made, pd.Series):
-        made = made.to_frame()
-    values = made.to_numpy() if isinstance(made, pd.DataFrame) else np.asarray(made)
-    values = values.reshape(len(values), -1)
-    if len(values) != len(rows):
-        raise KglError(f"transformer '{name}' returns {len(values)} rows for {len(rows)}.")
-    frame = made.set_axis(rows.index, axis=0) if isinstance(made, pd.DataFrame) else pd.DataFrame(values, index=rows.index)
-    return frame.set_axis([f"{name}_{i}" for i in range(values.shape[1])], axis=1)
+    frame = pd.DataFrame(made).infer_objects()
+    if len(frame) != len(rows):
+        raise KglError(f"transformer '{name}' returns {len(frame)} rows for {len(rows)}; give one for each, in order.")
+    return frame.set_axis(rows.index, axis=0).set_axis([f"{name}-{place}_{i}" for i in range(frame.shape[1])], axis=1)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 HIST_LEVELS = 254
-SUFFIXES = {LightGBM.suffix: LightGBM, SklearnModel.suffix: SklearnModel}
+SUFFIXES: dict[str, Any] = {LightGBM.suffix: LightGBM, SklearnModel.suffix: SklearnModel}
 # what values are learnt as, and back: with a loss on logarithms, squared errors are right on the logarithm
 SCALES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "rmse_log": (np.log, np.exp),
@@ -61,7 +61,7 @@ class Columns:
 def _preparer(experiment: "Tabular") -> Dense | Native | Raw:
     way = find_recipe(experiment.model).prepare if experiment.prepare == "auto" else experiment.prepare
     if way == "native":
-        return Native(HIST_LEVELS if experiment.model == "hist_gradient_boosting" else None)
+        return Native(None if str(experiment.model).startswith("lightgbm") else HIST_LEVELS)
     return Raw() if way == "raw" else Dense(scale=way == "linear")
 
 
@@ -123,11 +123,13 @@ def fit_tabular(experiment: "Tabular", part: Part, setting: Setting) -> FittedTa
     if open_models:
         inside = ~part.holdout
         inner = Part(part.rows.loc[inside].reset_index(drop=True), part.y[inside], part.holdout[inside])
+        if not (inside.any() and part.holdout.any()):
+            raise KglError("no rows are left to choose the number of rounds on; set n_estimators in params.")
         columns, X = Columns.fit(experiment, inner, setting)
         held = columns.transform(part.rows.loc[part.holdout].reset_index(drop=True))
         for i, model in open_models:
-            y, w = outputs[i], None if weight is None else weight[inside]
-            model.find_rounds(X, y[inside], w, (held, y[part.holdout]), columns.categorical)
+            y, (w, v) = outputs[i], (None, None) if weight is None else (weight[inside], weight[part.holdout])
+            model.find_rounds(X, y[inside], w, (held, y[part.holdout], v), columns.categorical)
     columns, X = Columns.fit(experiment, part, setting)
     fitted = [model.fit(X, y, weight, columns.categorical) for model, y in zip(models, outputs, strict=True)]
     return FittedTabular(columns, fitted, target, setting.loss)
@@ -142,7 +144,13 @@ def _outputs(y: Array, target: Target, forward: Callable[[Array], Array]) -> lis
     if target.one_label:
         return [y]
     table = y if y.ndim == 2 else y[:, None]
-    return [table[:, j] if target.task == "multilabel" else forward(table[:, j]) for j in range(table.shape[1])]
+    if target.task == "multilabel":
+        return list(table.T)
+    with np.errstate(all="ignore"):
+        values = forward(table)
+    if not np.isfinite(values).all():
+        raise KglError(f"{int((~np.isfinite(values)).sum())} values of the target have no logarithm; use metric rmse.")
+    return list(values.T)
 
 
 def _weights(experiment: "Tabular", part: Part, setting: Setting) -> Array | None:

@@ -28,19 +28,21 @@ class SklearnModel:
 
     def seeded(self, seed: int, threads: int) -> "SklearnModel":
         """Give every random_state and n_jobs that is still open a value."""
-        values = {"random_state": seed, "n_jobs": threads}
-        known = self.estimator.get_params(deep=True)
-        open_keys = {key: values[tail] for key, value in known.items() if value is None and (tail := key.split("__")[-1]) in values}
-        self.estimator.set_params(**open_keys)
+        values = {"random_state": seed} | ({"n_jobs": threads} if threads > 1 else {})
+        still_open = {key: key.split("__")[-1] for key, value in self.estimator.get_params().items() if value is None}
+        self.estimator.set_params(**{key: values[tail] for key, tail in still_open.items() if tail in values})
         return self
 
     def fit(self, X: Any, y: Array, weight: Array | None, categorical: list[int]) -> "SklearnModel":
         """Fit on codes or values."""
         if categorical and "categorical_features" in self.estimator.get_params(deep=False):
             self.estimator.set_params(categorical_features=categorical)
-        self.only_class = int(y[0]) if self.classes and (y == y[0]).all() else None
-        if self.only_class is None:
+        self.seen = np.unique(y)
+        if not self.classes or len(self.seen) > 1:
             self.estimator.fit(X, y, **self._weight_argument(weight))
+        # trees of several threads are summed in the order in which they end: the last bit would differ each time
+        params = self.estimator.get_params().items()
+        self.estimator.set_params(**{key: 1 for key, value in params if value and key.split("__")[-1] == "n_jobs"})
         return self
 
     def _weight_argument(self, weight: Array | None) -> dict[str, Array]:
@@ -52,7 +54,9 @@ class SklearnModel:
         pipeline = isinstance(self.estimator, Pipeline)
         last = self.estimator.steps[-1][1] if pipeline else self.estimator
         if not has_fit_parameter(last, "sample_weight"):
-            raise KglError(f"{type(last).__name__} takes no weights; leave weight out, or choose a model that takes them.")
+            raise KglError(
+                f"{type(last).__name__} takes no weights; leave weight out, or choose a model that takes them."
+            )
         return {f"{self.estimator.steps[-1][0]}__sample_weight" if pipeline else "sample_weight": weight}
 
     def predict(self, X: Any) -> Array:
@@ -60,22 +64,23 @@ class SklearnModel:
         if not self.classes:
             return np.asarray(self.estimator.predict(X), dtype=float).reshape(len(X))
         shares = np.zeros((len(X), self.classes))
-        if self.only_class is None:
-            shares[:, np.asarray(self.estimator.classes_, dtype=int)] = self._shares(X)
+        if len(self.seen) == 1:
+            shares[:, self.seen] = 1.0
         else:
-            shares[:, self.only_class] = 1.0
+            shares[:, np.asarray(getattr(self.estimator, "classes_", self.seen), dtype=int)] = self._shares(X)
         return shares[:, 1] if self.classes == 2 else shares
 
     def _shares(self, X: Any) -> Array:
-        """Probabilities; of an estimator without them, decisions squashed; without those, the predicted label itself."""
+        """Probabilities; of an estimator without them, decisions squashed; without those, the predicted label."""
         if hasattr(self.estimator, "predict_proba"):
             return np.asarray(self.estimator.predict_proba(X))
         if hasattr(self.estimator, "decision_function"):
             from scipy.special import expit, softmax
 
             decisions = np.asarray(self.estimator.decision_function(X))
-            return softmax(decisions, axis=1) if decisions.ndim == 2 else np.column_stack([expit(-decisions), expit(decisions)])
-        return (np.asarray(self.estimator.predict(X))[:, None] == self.estimator.classes_[None, :]).astype(float)
+            of_two = decisions.ndim == 1
+            return np.asarray(np.stack([expit(-decisions), expit(decisions)], 1) if of_two else softmax(decisions, 1))
+        return np.asarray(np.asarray(self.estimator.predict(X))[:, None] == self.seen, dtype=float)
 
     def save(self, path: Path) -> None:
         """Write with joblib: scikit-learn has no format of its own."""

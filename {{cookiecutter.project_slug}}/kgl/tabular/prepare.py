@@ -9,42 +9,54 @@ from numpy.typing import NDArray
 from kgl.errors import KglError
 
 Array = NDArray[Any]
-MISSING = "missing"
 FEW_LEVELS = 50
 EXACT_IN_FLOAT32 = 2**24
 
 
 def split_columns(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """The columns that are numbers, and those that are levels.
+    """The columns that are numbers or dates, and those that are levels.
 
     Left out: columns without any value, and texts that are nearly different in every row (names, ticket numbers).
     """
     numbers, levels = [], []
-    for column in rows:
+    for column in map(str, rows):
         values = rows[column]
-        if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
+        if values.dtype.kind in "biufMm":
             if values.notna().any():
-                numbers.append(str(column))
+                numbers.append(column)
         elif (different := values.nunique()) and (different <= FEW_LEVELS or different <= values.notna().sum() / 2):
-            levels.append(str(column))
+            levels.append(column)
     if not numbers and not levels:
-        raise KglError(f"no column is left to learn from, of {', '.join(map(str, rows.columns)) or 'none'}; look at columns and drop.")
+        raise KglError(
+            f"of columns {', '.join(map(str, rows)) or '(none)'} none can be learnt from; see columns, drop."
+        )
     return numbers, levels
 
 
 def as_numbers(rows: pd.DataFrame, columns: list[str]) -> Array:
-    """(n, columns) floats; dates become days, infinite values missing. float32 unless whole numbers would lose digits."""
-    days = {c: rows[c].astype("int64") / 86_400e9 for c in columns if pd.api.types.is_datetime64_any_dtype(rows[c])}
-    values = rows[columns].assign(**days).to_numpy(dtype=np.float64, na_value=np.nan)
-    values = np.where(np.isfinite(values), values, np.nan)  # pandas may give a read-only view
-    with np.errstate(invalid="ignore"):
-        exact = not (np.abs(values) > EXACT_IN_FLOAT32).any()
-    return values.astype(np.float32) if exact else values
+    """(n, columns) floats; dates and spans become days, infinite values missing."""
+    values = np.empty((len(rows), len(columns)))
+    for i, column in enumerate(columns):
+        series = rows[column]
+        if series.dtype.kind == "M":
+            series = pd.to_datetime(series, utc=True) - pd.Timestamp(0, tz="UTC")
+        if series.dtype.kind == "m":
+            series = series.dt.total_seconds() / 86_400
+        values[:, i] = series.to_numpy(dtype=float, na_value=np.nan)
+    values[~np.isfinite(values)] = np.nan
+    return values
 
 
-def as_texts(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """The columns as plain texts, missing ones as 'missing'."""
-    return pd.DataFrame({c: rows[c].astype(object).where(rows[c].notna(), MISSING).astype(str) for c in columns}, index=rows.index)
+def float_type(values: Array) -> type[np.float32] | type[np.float64]:
+    """float32, which halves the memory, unless large whole numbers would lose digits."""
+    return np.float64 if np.nanmax(np.abs(values), initial=0) > EXACT_IN_FLOAT32 else np.float32
+
+
+def as_texts(values: pd.Series, missing: str | None) -> pd.Series:
+    """Levels as plain texts, whatever they are kept as: 1 and 1.0 are '1'."""
+    codes, levels = pd.factorize(values.astype(object))
+    texts = [str(int(x)) if isinstance(x, float) and x.is_integer() else str(x) for x in levels]
+    return pd.Series(np.array([*texts, missing], dtype=object)[codes], index=values.index)
 
 
 class Dense:
@@ -64,28 +76,31 @@ class Dense:
         from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, RobustScaler, StandardScaler
 
         self.numbers, self.levels = split_columns(rows)
+        numbers = as_numbers(rows, self.numbers)
+        self.float = float_type(numbers)
         steps: list[Any] = [SimpleImputer(strategy="median", add_indicator=True)]
         if self.scale:
             steps += [RobustScaler(), FunctionTransformer(np.arcsinh), StandardScaler()]
         self.fill = make_pipeline(*steps)
         self.one_hot = OneHotEncoder(
-            min_frequency=3, max_categories=100, handle_unknown="infrequent_if_exist", sparse_output=False, dtype=np.float32
+            min_frequency=3,
+            max_categories=100,
+            handle_unknown="infrequent_if_exist",
+            sparse_output=False,
+            dtype=np.float32,
         )
-        parts = []
-        if self.numbers:
-            parts.append(self.fill.fit_transform(as_numbers(rows, self.numbers)))
-        if self.levels:
-            parts.append(self.one_hot.fit_transform(as_texts(rows, self.levels)))
+        parts = [self.fill.fit_transform(numbers.astype(self.float))] if self.numbers else []
+        parts += [self.one_hot.fit_transform(self._texts(rows))] if self.levels else []
         return np.hstack(parts)
 
     def transform(self, rows: pd.DataFrame) -> Array:
         """The same for other rows; levels not seen in training count as the rare ones, or as none."""
-        parts = []
-        if self.numbers:
-            parts.append(self.fill.transform(as_numbers(rows, self.numbers)))
-        if self.levels:
-            parts.append(self.one_hot.transform(as_texts(rows, self.levels)))
+        parts = [self.fill.transform(as_numbers(rows, self.numbers).astype(self.float))] if self.numbers else []
+        parts += [self.one_hot.transform(self._texts(rows))] if self.levels else []
         return np.hstack(parts)
+
+    def _texts(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({column: as_texts(rows[column], "missing") for column in self.levels})
 
 
 class Native:
@@ -101,26 +116,21 @@ class Native:
     def fit_transform(self, rows: pd.DataFrame) -> Array:
         """Learn the levels from training rows; (n, columns) float array, the levels' columns last."""
         self.numbers, levels = split_columns(rows)
-        counts = {c: as_texts(rows, [c])[c][rows[c].notna()].value_counts() for c in levels}
-        self.codes = {c: {level: code for code, level in enumerate(sorted(n.index[: self.max_levels]))} for c, n in counts.items()}
+        self.float = float_type(as_numbers(rows, self.numbers))
+        common = {c: as_texts(rows[c], None).value_counts().index[: self.max_levels] for c in levels}
+        self.codes = {c: {level: code for code, level in enumerate(sorted(known))} for c, known in common.items()}
         return self.transform(rows)
 
     def transform(self, rows: pd.DataFrame) -> Array:
         """The same for other rows."""
-        parts = [as_numbers(rows, self.numbers)] if self.numbers else []
-        for column, codes in self.codes.items():
-            parts.append(as_texts(rows, [column])[column].map(codes).to_numpy(dtype=np.float32)[:, None])
+        codes = [as_texts(rows[column], None).map(codes) for column, codes in self.codes.items()]
+        parts = [as_numbers(rows, self.numbers).astype(self.float), *(c.to_numpy(np.float32)[:, None] for c in codes)]
         return np.hstack(parts)
 
     @property
     def categorical(self) -> list[int]:
         """The places of the columns that hold codes."""
         return list(range(len(self.numbers), len(self.numbers) + len(self.codes)))
-
-    @property
-    def names(self) -> list[str]:
-        """The columns in order."""
-        return [*self.numbers, *self.codes]
 
 
 class Raw:

@@ -7,10 +7,14 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
+from kgl.config import nearest
+from kgl.errors import usage
+from kgl.tabular.prepare import as_numbers, as_texts
+
 Array = NDArray[Any]
 
 
-class _OneColumn(BaseEstimator):  # type: ignore[misc]
+class _OneColumn(BaseEstimator):
     """The mean of the target by level of one column; numbers are cut into `bins` by their quantiles.
 
     Args:
@@ -26,37 +30,44 @@ class _OneColumn(BaseEstimator):  # type: ignore[misc]
 
     def _fit_means(self, rows: pd.DataFrame, means: Array) -> None:
         """Learn from targets of shape (n, outputs)."""
+        if self.column and self.column not in rows:
+            raise usage(f"one_column: there is no column '{self.column}'.{nearest(self.column, map(str, rows))}")
         self.column_ = self.column or self._best_column(rows, means)
         self._learn(rows[self.column_], means)
 
     def _best_column(self, rows: pd.DataFrame, targets: Array) -> str:
         half = np.random.default_rng(0).random(len(rows)) < 0.5
         errors = {}
-        for column in rows:
-            self._learn(rows.loc[half, column], targets[half])
-            errors[str(column)] = float(np.mean((self._look_up(rows.loc[~half, column]) - targets[~half]) ** 2))
+        for column in map(str, rows):
+            self._learn(rows[column][half], targets[half])
+            errors[column] = float(np.mean((self._look_up(rows[column][~half]) - targets[~half]) ** 2))
         return min(errors, key=errors.__getitem__)
 
     def _learn(self, values: pd.Series, targets: Array) -> None:
-        many = pd.api.types.is_numeric_dtype(values) and values.nunique() > self.bins
-        self.edges_ = np.unique(np.nanquantile(values.astype(float), np.linspace(0, 1, self.bins + 1)[1:-1])) if many else None
+        self.edges_ = None
+        if values.dtype.kind in "biufMm" and values.nunique() > self.bins:
+            self.edges_ = np.unique(np.nanquantile(_numbers(values), np.linspace(0, 1, self.bins + 1)[1:-1]))
         self.mean_ = targets.mean(axis=0)
-        frame = pd.DataFrame(targets).groupby(self._levels(values).to_numpy())
+        frame = pd.DataFrame(targets).groupby(self._levels(values))
         count = frame.size().to_numpy()[:, None]
         self.table_ = (frame.sum() + self.smoothing * self.mean_) / (count + self.smoothing)
 
-    def _levels(self, values: pd.Series) -> pd.Series:
-        if self.edges_ is not None:
-            numbers = values.astype(float)
-            return pd.Series(np.digitize(numbers, self.edges_)).where(numbers.notna().to_numpy(), -1).astype(str)
-        return values.astype(object).where(values.notna(), "missing").astype(str)
+    def _levels(self, values: pd.Series) -> Array:
+        if self.edges_ is None:
+            return as_texts(values, "missing").to_numpy()
+        numbers = _numbers(values)
+        return np.where(np.isnan(numbers), -1, np.digitize(numbers, self.edges_))
 
     def _look_up(self, values: pd.Series) -> Array:
-        found = self.table_.reindex(self._levels(values).to_numpy()).to_numpy()
-        return np.where(np.isnan(found), self.mean_, found)
+        found = self.table_.reindex(self._levels(values)).to_numpy()
+        return np.asarray(np.where(np.isnan(found), self.mean_, found))
 
 
-class OneColumnClassifier(ClassifierMixin, _OneColumn):  # type: ignore[misc]
+def _numbers(values: pd.Series) -> Array:
+    return as_numbers(values.to_frame("values"), ["values"])[:, 0]
+
+
+class OneColumnClassifier(ClassifierMixin, _OneColumn):
     """The share of each class by level of one column."""
 
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> "OneColumnClassifier":
@@ -74,7 +85,7 @@ class OneColumnClassifier(ClassifierMixin, _OneColumn):  # type: ignore[misc]
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
 
-class OneColumnRegressor(RegressorMixin, _OneColumn):  # type: ignore[misc]
+class OneColumnRegressor(RegressorMixin, _OneColumn):
     """The mean of the target by level of one column."""
 
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> "OneColumnRegressor":

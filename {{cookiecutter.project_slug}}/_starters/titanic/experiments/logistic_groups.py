@@ -5,7 +5,6 @@ from kgl.tabular import Tabular
 
 experiment = Tabular(
     model="logistic",
-    params={"C": 0.3},
     columns=("Pclass", "Sex", "Age"),
     features=(title, family_size, GroupSurvival()),
 )

@@ -1,0 +1,208 @@
+"""What the documentation says is so: its commands exist, its links lead somewhere, its examples and output are real."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+import click
+import pytest
+
+from tests.baking import ROOT, STARTERS, WORKSPACE, BakedProject
+from tests.conftest import Bake
+
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *WORKSPACE.glob("*.md"), *WORKSPACE.glob("_starters/*/*.md")]
+)
+GUIDES = {starter: WORKSPACE / "_starters" / starter / "GUIDE.md" for starter in STARTERS}
+PLANNED = {"notebook"}  # what kgl submit names for code competitions
+LATER = {"data/folds.parquet", "runs/", "submissions.jsonl"}  # what a workspace has only when it has been used
+TOLERANCE = 0.004  # other versions of the libraries may tell three passengers otherwise
+SCORE = re.compile(r"(\w+-\d{3})\s+(?:CV )?(0\.\d{5}) ± ")
+
+in_pages = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+in_guides = pytest.mark.parametrize("starter", STARTERS)
+
+
+def python_blocks(page: Path, folder: str) -> dict[str, str]:
+    """The whole files that a page shows: by their name in `folder`, which their first line gives."""
+    blocks = re.findall(rf"```python\n# {folder}(\w+\.py)\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    return dict(blocks)
+
+
+def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every `kgl command`, in a code line or between backticks, and the options after it."""
+    for line in page.read_text("utf-8").splitlines():
+        for code in [line] if line.startswith("    ") else re.findall(r"`([^`]+)`", line):
+            for name, rest in re.findall(r"\bkgl ([a-z]+)\b([^|#]*)", code):
+                yield name, re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest)
+
+
+@in_pages
+def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
+    from kgl.cli.main import cli
+
+    for name, options in commands(page):
+        command = cli.get_command(click.Context(cli), name)
+        assert command or name in PLANNED, f"kgl {name} does not exist"
+        allowed = {option for parameter in getattr(command, "params", ()) for option in parameter.opts}
+        assert not command or set(options) <= allowed | {"--debug", "--help"}, f"kgl {name}"
+
+
+@in_pages
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8"))
+    assert [target for target in targets if not (page.parent / unquote(target)).exists()] == []
+
+
+def test_the_tree_in_a_workspaces_readme_is_what_is_there(bake: Bake) -> None:
+    project = bake(starter="tabular")
+    tree = project.read("README.md").split("## What is where")[1].split("\n## ")[0]
+    named = set(re.findall(r"^    (\S+)  ", tree, re.MULTILINE))
+    assert len(named) > 10
+    assert {name for name in named if not (project.path / name).exists()} == LATER
+    top = {path.name for path in project.path.iterdir() if not path.name.startswith(".")} - {"README.md", "data"}
+    assert top <= {name.rstrip("/") for name in named}
+
+
+@in_guides
+def test_pasted_experiments_are_in_the_style_of_the_workspace(bake: Bake, starter: str) -> None:
+    project, blocks = bake(starter=starter), python_blocks(GUIDES[starter], "experiments/")
+    assert blocks
+    for name, text in blocks.items():
+        (project.path / "experiments" / name).write_text(text, "utf-8")
+    for check in (["check"], ["format", "--check", "--diff"]):
+        command = [sys.executable, "-m", "ruff", *check, "--no-cache", "experiments"]
+        done = subprocess.run(command, cwd=project.path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A Titanic workspace in which the guide was followed, and what its commands printed."""
+
+    project: BakedProject
+    baseline: str
+    board: str
+
+    def cv(self, run: str) -> float:
+        """The CV that the board has for a run."""
+        told = self.project.succeed("uv", "run", "kgl", "board", "--json").stdout
+        found = re.search(rf'"run": "{run}".*?"cv_score": ([\d.]+)', told, re.DOTALL)
+        assert found, f"{run} is not on the board"
+        return float(found[1])
+
+
+@pytest.fixture(scope="module")
+def walk(bake_into: Bake, contest_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    """Baseline and board on the real files; then the experiments of the guide stand in experiments/."""
+    project = bake_into(tmp_path_factory.mktemp("walk"), starter="titanic").install()
+    shutil.copytree(contest_data / "titanic", project.path / "data" / "raw", dirs_exist_ok=True)
+    baseline = project.succeed("uv", "run", "kgl", "baseline")
+    board = project.succeed("uv", "run", "kgl", "board", COLUMNS="140")
+    for name, text in python_blocks(GUIDES["titanic"], "experiments/").items():
+        (project.path / "experiments" / name).write_text(text, "utf-8")
+    return Walk(project, baseline.stdout + baseline.stderr, board.stdout)
+
+
+def without_numbers(text: str) -> set[str]:
+    """Its lines without scores, times, places and the width of columns."""
+    lines = (re.sub(r"^\d+ +|0\.\d{3,5}|\d+\.\d s", " ", line) for line in text.splitlines())
+    return {" ".join(line.split()) for line in lines}
+
+
+def shown_in_readme() -> tuple[str, str]:
+    """What the README shows for baseline and for board."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    found = re.search(r"```text\n\$ uv run kgl baseline\n(.*?)\n\$ uv run kgl board\n(.*?)```", text, re.DOTALL)
+    assert found
+    return found[1], found[2]
+
+
+def assert_same_output(shown: str, printed: str) -> None:
+    assert without_numbers(shown) == without_numbers(printed), f"the README should show\n{printed}"
+    ours, theirs = (dict(SCORE.findall(text)) for text in (shown, printed))
+    assert ours.keys() == theirs.keys()
+    apart = {run: (ours[run], theirs[run]) for run in ours if abs(float(ours[run]) - float(theirs[run])) > TOLERANCE}
+    assert not apart, f"the README should show\n{printed}"
+
+
+def test_the_readme_shows_what_baseline_prints(walk: Walk) -> None:
+    shown = shown_in_readme()[0]
+    assert_same_output(shown, walk.baseline)
+    assert [run for run, _ in SCORE.findall(shown)] == [run for run, _ in SCORE.findall(walk.baseline)]
+
+
+def test_the_readme_shows_what_board_prints(walk: Walk) -> None:
+    shown = shown_in_readme()[1]
+    assert_same_output(shown, walk.board)
+    scores = [float(score) for _, score in SCORE.findall(shown)]
+    assert len(scores) == 8 and scores == sorted(scores, reverse=True)
+
+
+def test_the_guide_has_the_scores_that_its_experiments_reach(walk: Walk) -> None:
+    table = re.findall(r"^\| `([^`]+)` \| (\.\d{3}) \|", GUIDES["titanic"].read_text("utf-8"), re.MULTILINE)
+    new = [name for name, _ in table if name != "blend" and " " not in name]
+    walk.project.succeed("uv", "run", "kgl", "train", *new)
+    reached = {}
+    for name, _ in table:
+        if " " in name:
+            reached[name] = walk.cv(walk.project.succeed("uv", "run", "kgl", "train", *name.split()).stdout.split()[-1])
+        else:
+            reached[name] = walk.cv(f"{name}-001")
+    assert len(table) == 15
+    assert {name: score for name, score in table if abs(float(score) - reached[name]) > TOLERANCE} == {}, reached
+
+
+def test_the_leaky_experiment_of_the_guide_looks_wonderful_and_the_guides_test_finds_it(walk: Walk) -> None:
+    project, train = walk.project, ("uv", "run", "kgl", "train", "leaky_groups", "logistic_groups")
+    project.succeed(*train)
+    assert walk.cv("leaky_groups-001") > 0.95
+    contest = project.path / "contest.py"
+    before = contest.read_text("utf-8")
+    shuffled = python_blocks(GUIDES["titanic"], "")["contest.py"]
+    contest.write_text(re.sub(r"def load\(\).*?\n\n\n", f"{shuffled}\n\n", before, flags=re.DOTALL), "utf-8")
+    project.succeed(*train)
+    contest.write_text(before, "utf-8")
+    (verdict,) = re.findall(
+        r'```python\n(import pandas as pd\n\nfor name in \("leaky.*?)```',
+        GUIDES["titanic"].read_text("utf-8"),
+        re.DOTALL,
+    )
+    told = project.succeed("uv", "run", "python", "-c", verdict).stdout
+    assert told.splitlines() == ["leaky_groups LEAK", "logistic_groups honest"]
+
+
+def test_the_log_losses_of_the_guide_are_real(walk: Walk) -> None:
+    text = GUIDES["titanic"].read_text("utf-8")
+    (snippet,) = re.findall(r"```python\n(import pandas as pd\nfrom sklearn.*?)```", text, re.DOTALL)
+    walk.project.succeed("uv", "run", "kgl", "train", "large")
+    printed = walk.project.succeed("uv", "run", "python", "-c", snippet).stdout.split()
+    large, small = float(printed[1]), float(printed[3])
+    found = re.search(r"^(\.\d{3}) against (\.\d{3}): the large model is worse", text, re.MULTILINE)
+    assert found and abs(float(found[1]) - large) < TOLERANCE and abs(float(found[2]) - small) < TOLERANCE
+
+
+def test_the_example_of_the_tabular_guide_is_better_than_the_baseline(
+    bake: Bake, contest_data: Path, installed: Callable[[str], BakedProject]
+) -> None:
+    project, page = bake(starter="tabular"), GUIDES["tabular"]
+    python = installed("tabular").path / ".venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    shutil.copytree(contest_data / "spaceship-titanic", project.path / "data" / "raw", dirs_exist_ok=True)
+    for name, text in python_blocks(page, "experiments/").items():
+        (project.path / "experiments" / name).write_text(text, "utf-8")
+    with (project.path / "features.py").open("a", encoding="utf-8") as features:
+        features.write("\n\n" + python_blocks(page, "")["features.py"])
+
+    def kgl(*arguments: str) -> str:
+        return project.succeed(str(python), "-m", "kgl", *arguments, PYTHONPATH=".").stdout
+
+    kgl("init", "metric=accuracy", "folds.scheme=stratified_group", "folds.group=features:travel_group", "--yes")
+    kgl("train", "lightgbm", "lightgbm_spending", "params.n_estimators=300")  # fixed rounds: the same in half the time
+    told = kgl("board", "lightgbm_spending-001", "lightgbm-001")
+    gain = re.match(r"\w+: \+(0\.\d+) in accuracy", told)
+    assert gain and float(gain[1]) > 0.005, told

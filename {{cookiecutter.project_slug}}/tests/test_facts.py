@@ -1,0 +1,226 @@
+"""kgl init and kgl folds: facts found in files, asked where they are not sure, and written with nothing lost."""
+
+import json
+import tomllib
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from kgl.competition import Competition, load_competition
+from kgl.facts import METRICS, find_facts, find_files
+from kgl.metrics import get_metric
+from tests.conftest import Tiny
+
+OPEN = """\
+# a comment that stays
+slug = "tiny" # so does this one
+title = ""
+kind = "tabular"
+task = ""
+metric = ""
+id = []
+target = []
+
+[files]
+root = "data/raw"
+train = ""
+test = ""
+sample_submission = ""
+
+[folds]
+scheme = ""
+n_splits = 3
+
+[baseline]
+experiments = []
+"""
+
+
+@pytest.fixture
+def fresh(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    """The tiny workspace before `kgl init`, on a machine without credentials."""
+    monkeypatch.setenv("HOME", str(tiny.root))
+    monkeypatch.setenv("USERPROFILE", str(tiny.root))
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    tiny.write("competition.toml", OPEN)
+    return tiny
+
+
+def facts(fresh: Tiny, *, kaggle: str = "", **given: Any) -> dict[str, Any]:
+    found = find_facts(fresh.workspace, Competition(slug="tiny"), given, {"metric": kaggle})
+    return {fact.key: fact.value for fact in found}
+
+
+def with_target(fresh: Tiny, values: list[Any], sample: Any) -> dict[str, Any]:
+    """Facts of the tiny contest with another target and another sample value."""
+    train = fresh.frame("train.csv")
+    fresh.save("train.csv", train.assign(label=[values[i % len(values)] for i in range(len(train))]))
+    fresh.save("sample.csv", fresh.frame("sample.csv").assign(label=sample))
+    return facts(fresh)
+
+
+def test_init_fills_in_the_facts_and_keeps_comments(fresh: Tiny) -> None:
+    done = fresh.kgl("init", "--yes")
+    assert done.status == 0, done.err
+    text = (fresh.root / "competition.toml").read_text()
+    assert "# a comment that stays" in text and "# so does this one" in text
+    written = tomllib.loads(text)
+    assert (written["task"], written["metric"]) == ("binary", "accuracy")
+    assert (written["id"], written["target"]) == (["id"], ["label"])
+    assert written["files"] == {
+        "root": "data/raw",
+        "train": "train.csv",
+        "test": "test.csv",
+        "sample_submission": "sample.csv",
+    }
+    assert written["folds"] == {"scheme": "stratified", "n_splits": 3}
+    assert written["baseline"]["experiments"] == ["logistic"]
+    assert "? metric" in done.out and "Next: uv run kgl baseline" in done.out
+
+
+def test_what_init_writes_trains(fresh: Tiny) -> None:
+    assert fresh.kgl("init", "--yes").status == 0
+    assert fresh.kgl("baseline").name == "blend-001"
+
+
+def test_facts_that_are_said_win_and_known_ones_stay(fresh: Tiny) -> None:
+    assert fresh.kgl("init", "metric=auc", "folds.n_splits=4").status == 0
+    assert fresh.kgl("init", "--yes").status == 0
+    competition = load_competition(fresh.workspace)
+    assert (competition.metric, competition.folds.n_splits) == ("auc", 4)
+
+
+def test_without_a_terminal_what_is_not_sure_must_be_said(fresh: Tiny) -> None:
+    before = (fresh.root / "competition.toml").read_bytes()
+    done = fresh.kgl("init")
+    assert done.status == 2 and "metric" in done.err and "--yes" in done.err
+    assert (fresh.root / "competition.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ("metrik=auc", "Did you mean 'metric'?"),
+        ("metric=acuracy", "accuracy"),
+        ("folds.n_splits=five", "a whole number"),
+        ("folds.nsplits=5", "Did you mean 'n_splits'?"),
+        ("folds=5", "folds.scheme"),
+        ("task=binar", "binary"),
+        ("metric", "key=value"),
+        ("files.train.csv=x", "unknown key"),
+    ],
+)
+def test_a_wrong_fact_is_refused_and_nothing_is_written(fresh: Tiny, pair: str, said: str) -> None:
+    before = (fresh.root / "competition.toml").read_bytes()
+    done = fresh.kgl("init", pair, "--yes")
+    assert done.status == 2 and said in done.err and len(done.err.strip().splitlines()) == 1
+    assert (fresh.root / "competition.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("values", "sample", "task", "metric"),
+    [
+        ([0, 1], 0, "binary", "accuracy"),
+        ([0, 1], 0.5, "binary", "logloss"),
+        (["yes", "no"], "no", "binary", "accuracy"),
+        ([True, False], False, "binary", "accuracy"),
+        (["a", "b", "c"], "a", "multiclass", "accuracy"),
+        ([1, 2, 3], 2, "multiclass", "accuracy"),
+        ([i / 7 for i in range(60)], 0, "regression", "rmse"),
+    ],
+)
+def test_task_and_metric_follow_the_targets_values(
+    fresh: Tiny, values: list[Any], sample: Any, task: str, metric: str
+) -> None:
+    found = with_target(fresh, values, sample)
+    assert (found["task"], found["metric"]) == (task, metric)
+    assert found["folds.scheme"] == ("kfold" if task == "regression" else "stratified")
+
+
+def test_several_targets_of_0_and_1_are_multilabel_and_numbers_are_a_regression(fresh: Tiny) -> None:
+    train, sample = fresh.frame("train.csv"), fresh.frame("sample.csv")
+    fresh.save("train.csv", train.assign(other=["1", "0"] * 30))
+    fresh.save("sample.csv", sample.assign(other=0))
+    assert (facts(fresh)["task"], facts(fresh)["target"]) == ("multilabel", ("label", "other"))
+    fresh.save("train.csv", train.assign(other=[str(i / 7) for i in range(60)]))
+    assert (facts(fresh)["task"], facts(fresh)["metric"]) == ("regression", "mean_rmse")
+
+
+def test_a_column_a_class_points_to_the_column_that_holds_the_classes(fresh: Tiny) -> None:
+    train, sample = fresh.frame("train.csv"), fresh.frame("sample.csv")
+    fresh.save("train.csv", train.assign(kind=["A", "B", "C"] * 20, seen_in_train_only="x").drop(columns="label"))
+    fresh.save("sample.csv", sample[["id"]].assign(kind_A=0.3, kind_B=0.3, kind_C=0.4))
+    found = facts(fresh)
+    assert (found["target"], found["task"], found["metric"]) == (("kind",), "multiclass", "logloss")
+
+
+def test_files_are_found_by_name_wherever_they_lie(fresh: Tiny) -> None:
+    raw = fresh.root / "data" / "raw"
+    (raw / "sub").mkdir()
+    (raw / "train.csv").rename(raw / "sub" / "train_data.csv")
+    (raw / "sample.csv").rename(raw / "sampleSubmission.csv")
+    found = {name: path for name, (path, _) in find_files(raw).items()}
+    assert found == {"train": "sub/train_data.csv", "test": "test.csv", "sample_submission": "sampleSubmission.csv"}
+
+
+def test_a_titanic_like_sample_is_no_test_file(fresh: Tiny) -> None:
+    raw = fresh.root / "data" / "raw"
+    (raw / "sample.csv").rename(raw / "gender_submission.csv")
+    assert find_files(raw)["sample_submission"][0] == "gender_submission.csv"
+
+
+def test_without_files_init_says_what_to_do(fresh: Tiny) -> None:
+    for path in (fresh.root / "data" / "raw").iterdir():
+        path.unlink()
+    done = fresh.kgl("init", "--yes")
+    assert done.status == 1 and "kgl download" in done.err
+
+
+def test_a_target_that_is_not_there_is_refused_with_the_nearest(fresh: Tiny) -> None:
+    done = fresh.kgl("init", "target=lable", "--yes")
+    assert done.status == 1 and "Did you mean 'label'?" in done.err
+
+
+@pytest.mark.parametrize(
+    "wording", ["Categorization Accuracy", "Root Mean Squared Logarithmic Error", "Quadratic Weighted Kappa"]
+)
+def test_kaggles_wording_settles_the_metric(fresh: Tiny, wording: str) -> None:
+    assert facts(fresh, kaggle=wording)["metric"] == METRICS[wording.lower()]
+
+
+def test_every_metric_of_kaggles_wordings_exists() -> None:
+    assert all(get_metric(name) for name in METRICS.values())
+
+
+def test_commands_before_init_point_to_it(fresh: Tiny) -> None:
+    for command in ("folds", "baseline", "board", "blend"):
+        done = fresh.kgl(command)
+        assert done.status == 2 and "kgl init" in done.err, command
+
+
+def test_folds_are_made_once_and_again_only_when_forced(tiny: Tiny) -> None:
+    first = tiny.kgl("folds")
+    content = (tiny.root / "data" / "folds.parquet").read_bytes()
+    assert first.status == 0 and "3 folds" in first.out
+    assert tiny.kgl("folds").status == 0
+    assert (tiny.root / "data" / "folds.parquet").read_bytes() == content
+    tiny.replace("competition.toml", "seed = 0", "seed = 1")
+    assert tiny.kgl("folds").status == 1
+    assert tiny.kgl("folds", "--force").status == 0
+    assert (tiny.root / "data" / "folds.parquet").read_bytes() != content
+
+
+def test_folds_json_and_links_between_folds(tiny: Tiny) -> None:
+    said = json.loads(tiny.kgl("folds", "--json").out)
+    assert said["scheme"] == "stratified" and sum(row["validated"] for row in said["folds"]) == 60
+    pairs = pd.Series([f"ticket {i // 2}" for i in range(200)])
+    rows = (
+        pd.concat([tiny.frame("train.csv")] * 4)
+        .head(200)
+        .assign(id=[f"n{i}" for i in range(200)], ticket=pairs.to_list())
+    )
+    tiny.save("train.csv", rows)
+    tiny.save("test.csv", tiny.frame("test.csv").assign(ticket="none"))
+    assert "share their ticket with rows of another fold" in tiny.kgl("folds", "--force").out

@@ -1,0 +1,218 @@
+"""Models of one output: any estimator's classes in order, LightGBM's rounds and names, the rules of one column."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from kgl.errors import KglError
+from kgl.experiment import Setting
+from kgl.tabular.boosting import LightGBM, check_lightgbm_params
+from kgl.tabular.catalogue import CATALOGUE, build_model, check_model
+from kgl.tabular.models import SklearnModel
+from kgl.tabular.rules import OneColumnClassifier, OneColumnRegressor
+from kgl.target import Target
+from tests.conftest import made_up_rows
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(200, 4))
+CODES = (X[:, 0] > 0.8).astype(int) * 2 + (X[:, 0] < -0.8)  # 0, 1 and 2
+SETTING = Setting(Target("multiclass", ("y",), ("a", "b", "c")), "logloss", seed=3, threads=1)
+
+
+class OnlyPredicts:
+    """The least that an estimator can be: no scikit-learn class, no classes_, no probabilities."""
+
+    def get_params(self, deep: bool = True) -> Mapping[str, Any]:
+        return {}
+
+    def set_params(self, **params: Any) -> "OnlyPredicts":
+        return self
+
+    def fit(self, X: Any, y: Any) -> None:
+        self.most_ = np.bincount(y).argmax()
+
+    def predict(self, X: Any) -> Any:
+        return np.full(len(X), self.most_)
+
+
+@pytest.mark.parametrize(
+    "estimator", [LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression()), RidgeClassifier(), SVC()]
+)
+def test_a_class_absent_in_training_has_probability_0_in_its_own_column(estimator: Any) -> None:
+    known = CODES != 1
+    shares = SklearnModel(estimator, 3).fit(X[known], CODES[known], None, []).predict(X)
+    assert shares.shape == (200, 3) and (shares[:, 1] == 0).all()
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert (shares[known].argmax(axis=1) == CODES[known]).mean() > 0.85
+
+
+@pytest.mark.parametrize("estimator", [RidgeClassifier(), SVC(), OnlyPredicts()])
+def test_of_two_classes_the_probability_is_that_of_the_second(estimator: Any) -> None:
+    y = (X[:, 0] > -0.2).astype(int)
+    share = SklearnModel(estimator, 2).fit(X, y, None, []).predict(X)
+    assert share.shape == (200,) and share.min() >= 0 and share.max() <= 1
+    assert share[y == 1].mean() >= share[y == 0].mean()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_single_class_in_training_is_certain(classes: int) -> None:
+    certain = SklearnModel(LogisticRegression(), classes).fit(X, np.ones(200, dtype=int), None, []).predict(X[:2])
+    np.testing.assert_array_equal(certain, [1, 1] if classes == 2 else [[0, 1, 0], [0, 1, 0]])
+
+
+def test_an_estimator_that_only_predicts_can_be_a_model() -> None:
+    check_model(OnlyPredicts(), {}, classification=True)
+    shares = build_model(OnlyPredicts(), {}, SETTING, 3).fit(X, CODES, None, []).predict(X[:1])
+    assert shares.tolist() == [[1, 0, 0]]
+
+
+def test_seed_and_threads_are_given_where_they_are_open() -> None:
+    forest = SklearnModel(make_pipeline(StandardScaler(), RandomForestClassifier()), 3).seeded(5, 2)
+    assert forest.estimator[-1].random_state == 5 and forest.estimator[-1].n_jobs == 2
+    chosen = SklearnModel(RandomForestClassifier(random_state=1, n_jobs=3), 3).seeded(5, 2)
+    assert chosen.estimator.random_state == 1 and chosen.estimator.n_jobs == 3
+
+
+def test_the_estimator_of_an_experiment_is_copied() -> None:
+    mine = LogisticRegression()
+    build_model(mine, {"C": 0.1}, SETTING, 3).fit(X, CODES, None, [])
+    assert mine.C == 1.0 and not hasattr(mine, "coef_")
+
+
+def test_weights_reach_the_last_step_of_a_pipeline_and_are_refused_where_nothing_takes_them() -> None:
+    y, weight = CODES.clip(0, 1), np.where(CODES > 0, 100.0, 1.0)
+    pipe = make_pipeline(StandardScaler(), LogisticRegression())
+    plain, heavy = (SklearnModel(pipe, 2).fit(X, y, w, []).predict(X).mean() for w in (None, weight))
+    assert heavy > plain + 0.2
+    with pytest.raises(KglError, match="OnlyPredicts takes no weights; leave weight out"):
+        SklearnModel(OnlyPredicts(), 2).fit(X, y, weight, [])
+
+
+@pytest.mark.parametrize("model", [name for name, recipe in CATALOGUE.items() if recipe.prepare != "raw"])
+def test_models_are_read_back_to_the_bit(model: str, tmp_path: Path) -> None:
+    classes = 3 if CATALOGUE[model].classifier else 0
+    rounds = {"hist_gradient_boosting": {"max_iter": 5}, "logistic": {}, "ridge": {}}
+    small = rounds.get(model, {"n_estimators": 5})
+    made = build_model(model, small, SETTING, classes).fit(X, CODES if classes else X[:, 1], None, [])
+    made.save(tmp_path / "model")
+    np.testing.assert_array_equal(type(made).load(tmp_path / "model").predict(X), made.predict(X))
+
+
+@pytest.mark.parametrize("name", ["n_estimators", "num_boost_round", "num_iterations", "n_iter", "max_iter"])
+def test_lightgbm_trains_for_the_rounds_that_are_given_by_any_name(name: str) -> None:
+    model = LightGBM({name: 7}, seed=0, threads=1, classes=3, loss="logloss")
+    assert model.rounds == 7
+    assert model.fit(X, CODES, None, []).booster.num_trees() == 7 * 3
+
+
+def test_lightgbm_finds_its_rounds_on_the_holdout() -> None:
+    model = LightGBM({"early_stopping_rounds": 5, "learning_rate": 0.3}, seed=0, threads=1, classes=0, loss="rmse")
+    assert model.rounds is None and model.patience == 5
+    noise = RNG.normal(size=100)
+    model.find_rounds(X[:100], X[:100, 0], None, (X[100:], noise, None), [])
+    assert model.rounds == 1  # nothing that is learnt helps on noise
+    model.find_rounds(X[:100], X[:100, 0], None, (X[100:], X[100:, 0], None), [])
+    many = model.rounds or 0
+    assert many > 5
+    helps = np.concatenate([np.zeros(90), np.ones(10)])  # weights of the holdout count: here the noisy rows alone
+    model.find_rounds(X[:100], X[:100, 0], None, (X[100:], np.r_[X[100:190, 0], noise[90:]], helps), [])
+    assert 0 < (model.rounds or 0) < many
+
+
+def test_lightgbm_is_deterministic_and_seeds_differ() -> None:
+    def text(seed: int) -> str:
+        model = LightGBM(
+            {"n_estimators": 5, "subsample": 0.5, "subsample_freq": 1}, seed=seed, threads=1, classes=3, loss=""
+        )
+        return str(model.fit(X, CODES, None, []).booster.model_to_string())
+
+    assert text(0) == text(0) and text(0).split("Tree=0")[1] != text(1).split("Tree=0")[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("lerning_rate", "params of lightgbm: unknown key 'lerning_rate'. Did you mean 'learning_rate'?"),
+        ("n_estimator", "Did you mean 'n_estimators'?"),
+        ("class_weight", "unknown key 'class_weight'"),
+        ("random_state", "'random_state' is set by the workspace"),
+        ("nthread", "'nthread' is set by the workspace"),
+    ],
+)
+def test_lightgbm_refuses_parameters_that_it_would_pass_over(key: str, sentence: str) -> None:
+    with pytest.raises(KglError) as refused:
+        check_lightgbm_params({key: 1})
+    assert sentence in refused.value.message and refused.value.status == 2
+    check_lightgbm_params({"min_child_samples": 3, "lambda_l2": 1, "extra_trees": True, "early_stopping_round": 5})
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "classification", "sentence"),
+    [
+        ("lightgbn", {}, True, "no model 'lightgbn'. Did you mean 'lightgbm'?"),
+        ("ridge", {}, True, "model: 'ridge' does not do classification; use logistic"),
+        ("logistic", {}, False, "model: 'logistic' does not do regression; use ridge"),
+        ("logistic", {"c": 1}, True, "params of LogisticRegression: unknown key 'c'. Did you mean 'C'?"),
+        ("random_forest", {"n_estimator": 1}, True, "Did you mean 'n_estimators'?"),
+        (Ridge(), {}, True, "model: Ridge does not do classification"),
+        (LogisticRegression(), {}, False, "model: LogisticRegression does not do regression"),
+        (LogisticRegression, {}, True, "got the class LogisticRegression; write LogisticRegression()"),
+        (7, {}, True, "expected a name of the catalogue or a scikit-learn compatible estimator, got 7"),
+        (
+            make_pipeline(LogisticRegression()),
+            {"logisticregression__c": 1},
+            True,
+            "Did you mean 'logisticregression__C'?",
+        ),
+    ],
+)
+def test_models_and_parameters_that_cannot_be_are_refused(
+    model: Any, params: Mapping[str, Any], classification: bool, sentence: str
+) -> None:
+    with pytest.raises(KglError) as refused:
+        check_model(model, params, classification=classification)
+    assert sentence in refused.value.message and refused.value.status == 2
+
+
+def rule_rows() -> pd.DataFrame:
+    made = made_up_rows(300, seed=0)
+    return made.assign(
+        noise=RNG.normal(size=300), when=pd.Timestamp("2024-01-01"), size=made["size"].replace(0, np.inf)
+    )
+
+
+def test_the_rule_finds_the_column_that_tells_most() -> None:
+    rows = rule_rows().drop(columns="label")
+    y = (rows["letter"] == "b").to_numpy().astype(int)
+    rule = OneColumnClassifier().fit(rows, y)
+    assert rule.column_ == "letter" and (rule.predict(rows) == y).all()
+    by_number = OneColumnRegressor().fit(rows, rows["noise"])
+    assert by_number.column_ == "noise"
+    assert np.corrcoef(by_number.predict(rows), rows["noise"])[0, 1] > 0.9
+
+
+def test_the_rule_smooths_rare_levels_and_knows_no_others() -> None:
+    rows = pd.DataFrame({"c": ["a"] * 95 + ["b"] * 5})
+    rule = OneColumnRegressor(column="c", smoothing=5).fit(rows, np.r_[np.zeros(95), np.ones(5)])
+    found = rule.predict(pd.DataFrame({"c": ["b", "new", None]}))
+    np.testing.assert_allclose(found, [(5 + 5 * 0.05) / 10, 0.05, 0.05])
+
+
+def test_the_rule_counts_infinite_numbers_as_missing() -> None:
+    rows = pd.DataFrame({"x": [np.inf, np.nan, -np.inf] * 20 + list(range(60))})
+    rule = OneColumnRegressor(column="x").fit(rows, np.r_[np.ones(60), np.zeros(60)])
+    assert (rule.predict(pd.DataFrame({"x": [np.inf, np.nan, 30]})) > 0.5).tolist() == [True, True, False]
+
+
+def test_the_rule_names_the_column_that_may_be_meant() -> None:
+    with pytest.raises(KglError, match=r"one_column: there is no column 'leter'\. Did you mean 'letter'\?"):
+        OneColumnClassifier(column="leter").fit(rule_rows(), np.arange(300) % 2)
