@@ -20,7 +20,7 @@ except ImportError:  # pragma: no cover
 Pixels = NDArray[np.uint8]  # (height, width, channels)
 Size = tuple[int, int]  # height, width
 Fit = Literal["squash", "crop", "pad"]
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+MODES = {1: "L", 3: "RGB"}  # by number of channels
 MOST_PIXELS = 500_000_000  # of one picture: 1.5 GB of memory while it is read
 ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap height and width
 
@@ -39,11 +39,11 @@ class UnreadableImage(KglError):
 def decode(path: Path, *, channels: int = 3, size: Size | None = None, fit: Fit = "squash") -> Pixels:
     """The picture in a file as uint8 (height, width, channels).
 
-    Transparent pixels lie on white (kept for 4 channels); 16 bits are scaled to 8; an animation gives its first frame.
+    Transparent pixels lie on white; 16 bits are scaled to 8; an animation gives its first frame.
 
     Args:
         path: any file that Pillow reads, whatever its ending.
-        channels: 1 grey, 3 colours, 4 colours and opacity.
+        channels: 1 grey, 3 colours.
         size: height and width wanted; None leaves them as they are.
         fit: `squash` changes the proportions, `crop` cuts off what is too long, `pad` adds black.
 
@@ -70,7 +70,7 @@ def _read(content: bytes, channels: int, size: Size | None) -> Pixels:
         if whole[0] * whole[1] > MOST_PIXELS:
             raise ValueError(f"{whole[0]} x {whole[1]} pixels are too many; shrink it")
         turned = picture.getexif().get(ORIENTATION, 1)
-        if picture.format in ("JPEG", "MPO") and picture.mode in ("L", "RGB") and channels != 4:
+        if picture.format in ("JPEG", "MPO") and picture.mode in MODES.values():
             if size:  # JPEG can be decoded at a half, a quarter or an eighth, which saves most of the work
                 picture.draft(MODES[channels], size if turned >= 5 else size[::-1])
             if decode_jpeg and picture.size == whole and turned == 1:
@@ -82,12 +82,12 @@ def _read(content: bytes, channels: int, size: Size | None) -> Pixels:
 
 
 def _in_mode(picture: Image.Image, channels: int) -> Image.Image:
-    """Grey, RGB or RGBA of 8 bits from whatever Pillow has read."""
+    """Grey or RGB of 8 bits from whatever Pillow has read."""
     if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG"):
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))  # Pillow itself would cut off at 255
     elif picture.mode in ("I", "F"):
         raise ValueError("32 bits a pixel have no known range; save it with 8 or 16")
-    if picture.has_transparency_data and channels != 4:
+    if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return picture if picture.mode == MODES[channels] else picture.convert(MODES[channels])

@@ -16,27 +16,10 @@ from numpy.typing import NDArray
 from kgl.competition import Competition, data_root
 from kgl.errors import KglError, usage
 from kgl.paths import Workspace
-from kgl.tables import ID, give_ids, read_table
+from kgl.tables import ID, numbered, read_table, text_ids
 
 PATH = "path"
-SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".avif",
-        ".jp2",
-        ".ppm",
-        ".pgm",
-    ]
-)
+SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|webp|gif|bmp|tiff?|avif|jp2|ppm|pgm)$", re.IGNORECASE)
 Part = Literal["train", "test"]
 
 
@@ -66,27 +49,21 @@ def image_rows(workspace: Workspace, competition: Competition, part: Part) -> pd
     if part == "test" and sample:
         return _rows_of_sample(root / sample, files, folder, competition)
     rows = _rows_of_files(files, folder, competition)
-    if part == "test":
-        return rows
-    return rows.assign(**{_target(competition): list(_labels(files, folder, competition))})
+    if part == "train":
+        competition.require("target")
+        rows[competition.target[0]] = list(_labels(files, folder, competition))
+    return rows
 
 
 def list_files(root: Path, folder: str) -> tuple[list[str], list[str]]:
     """The pictures below a folder, by their ending or without one, and the other files: sorted, relative to `root`."""
-    paths = sorted(path.relative_to(root).as_posix() for path in _walk(root / folder))
-    return [path for path in paths if is_picture(path)], [path for path in paths if not is_picture(path)]
-
-
-def is_picture(path: str) -> bool:
-    """Whether a file is one by its name: a known ending or none, and not hidden as .DS_Store is."""
-    name = PurePosixPath(path)
-    return not name.name.startswith(".") and name.suffix.lower() in ("", *SUFFIXES)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for base, folders, names in os.walk(folder):
+    found: tuple[list[str], list[str]] = [], []
+    for base, folders, names in os.walk(root / folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        yield from (Path(base, name) for name in names)
+        for name in names:
+            stray = name.startswith(".") or not ("." not in name or SUFFIX.search(name))
+            found[stray].append(Path(base, name).relative_to(root).as_posix())
+    return sorted(found[0]), sorted(found[1])
 
 
 class Lookup:
@@ -122,8 +99,7 @@ class Lookup:
 
 def _bare(path: str) -> str:
     """Without a picture's ending; other dots belong to the name."""
-    pure = PurePosixPath(path)
-    return str(pure.with_suffix("")) if pure.suffix.lower() in SUFFIXES else path
+    return SUFFIX.sub("", path)
 
 
 def inside(file: str, folder: str) -> str:
@@ -141,14 +117,21 @@ def _rows_of_table(table: Path, files: Sequence[str], folder: str, competition: 
         rows[name] = texts[name].astype("str")
     for name in set(competition.target if one_label else ()) & set(rows):
         rows[name] = as_numbers(texts[name].astype("str"))
-    rows = give_ids(rows, competition.id or (column,))
+    rows = _with_ids(rows, competition.id or (column,))
     return rows.assign(**{PATH: _find(rows[column], files, folder, table.name)})
+
+
+def _with_ids(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    ids = text_ids(rows, columns)
+    if ids is None or ids.duplicated().any():
+        ids = pd.Series(numbered("r", range(1, len(rows) + 1)), index=rows.index, dtype="str")
+    return rows.assign(**{ID: ids})[[ID, *rows.columns.drop(ID, errors="ignore")]]
 
 
 def _rows_of_sample(sample: Path, files: Sequence[str], folder: str, competition: Competition) -> pd.DataFrame:
     names = read_table(sample, text="all")
     column = next((name for name in competition.id if name in names), str(names.columns[0]))
-    rows = give_ids(names[[column]], (column,))
+    rows = _with_ids(names[[column]], (column,))
     return rows.assign(**{PATH: _find(rows[column], files, folder, sample.name)})
 
 
@@ -169,27 +152,21 @@ def _ids_of_files(files: Sequence[str], folder: str, pattern: str) -> Iterator[l
 
 
 def _labels(files: Sequence[str], folder: str, competition: Competition) -> Iterator[str]:
-    if competition.images.layout == "folder":
-        for file in files:
-            name = inside(file, folder)
-            if "/" not in name:
-                raise KglError(f"{file} lies in no class folder; remove it, or correct images.train_dir or layout.")
-            yield name.split("/")[0]
-        return
-    competition.require("images.pattern")
+    by_folder = competition.images.layout == "folder"
+    if not by_folder:
+        competition.require("images.pattern")
+    pattern = r"^(?P<label>[^/]+)/" if by_folder else competition.images.pattern
     for file in files:
-        match = re.search(competition.images.pattern, inside(file, folder))
-        if not match or not match.groupdict().get("label"):
+        match = re.search(pattern, inside(file, folder))
+        if match and match.groupdict().get("label"):
+            yield match["label"]
+        elif by_folder:
+            raise KglError(f"{file} lies in no class folder; remove it, or correct images.train_dir or layout.")
+        else:
             raise KglError(
-                f"{file} does not fit images.pattern {competition.images.pattern!r}; it should have a group 'label', "
-                r"such as (?P<label>cat|dog)\.(?P<id>\d+); correct it in competition.toml."
+                f"{file} does not fit images.pattern {pattern!r}, which should find a group 'label' as in "
+                r"(?P<label>cat|dog)\.(?P<id>\d+); correct it in competition.toml."
             )
-        yield match["label"]
-
-
-def _target(competition: Competition) -> str:
-    competition.require("target")
-    return competition.target[0]
 
 
 def _find(values: pd.Series, files: Sequence[str], folder: str, table: str) -> list[str]:

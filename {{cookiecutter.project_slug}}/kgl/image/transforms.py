@@ -19,6 +19,7 @@ Level = Literal["none", "light", "medium", "strong"]
 Own = Callable[[torch.Tensor], torch.Tensor]
 Numbers = NDArray[np.float32]  # of one picture, (DRAWS,), each from 0 to below 1
 DRAWS = 13
+BILINEAR = InterpolationMode.BILINEAR
 SMALLEST = {"medium": 0.5, "strong": 0.25}  # part of the picture that a random crop keeps
 
 
@@ -61,7 +62,7 @@ def augment_picture(picture: Pixels, size: Size, augment: Augment, numbers: Numb
     if augment.level == "medium":
         picture = _pointwise(picture, _tone(0.8 + 0.4 * which, 0.8 + 0.4 * strength))
     if augment.level == "strong":
-        picture = OPERATIONS[int(which * len(OPERATIONS))](picture, 2 * strength - 1)
+        picture = operate(picture, which, 2 * strength - 1)
         if erase < 0.25:
             picture = _erase(picture, *place)
     return picture
@@ -118,16 +119,21 @@ def _shift(picture: Pixels, size: Size, top: float, left: float) -> Pixels:
     if height < size[0] or width < size[1]:
         picture = interpolate(picture, size, "bilinear")
     if picture.shape[:2] == size:
-        rows, columns = (_reflected(n, int((u * 2 - 1) * (n // 8 + 1))) for n, u in zip(size, (top, left), strict=True))
-        return picture[rows].take(columns, axis=1)
+        down, across = (int((2 * u - 1) * (n // 8 + 1)) for n, u in zip(size, (top, left), strict=True))
+        shifted = np.empty_like(picture)
+        for to_rows, rows in _mirrored(size[0], down):
+            for to_columns, columns in _mirrored(size[1], across):
+                shifted[to_rows, to_columns] = picture[rows, columns]
+        return shifted
     y, x = int(top * (height - size[0] + 1)), int(left * (width - size[1] + 1))
     return picture[y : y + size[0], x : x + size[1]]
 
 
-def _reflected(n: int, shift: int) -> NDArray[np.int64]:
-    """Positions shifted along a line whose ends are mirrors."""
-    places = np.abs(np.arange(n) + shift)
-    return np.asarray(np.minimum(places, 2 * (n - 1) - places))
+def _mirrored(n: int, by: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """A shift along a line of n, as two pairs (to, from): what stays in it, and what is mirrored at its end."""
+    if by < 0:
+        return (slice(-by, n), slice(0, n + by)), (slice(0, -by), slice(-by, 0, -1))
+    return (slice(0, n - by), slice(by, n)), (slice(n - by, n), slice(n - 2, n - 2 - by, -1))
 
 
 def _random_crop(
@@ -143,9 +149,8 @@ def _random_crop(
 
 
 def _pointwise(picture: Pixels, table: NDArray[np.uint8]) -> Pixels:
-    """Each value replaced by the table's, (256,): by far the fastest way for one picture."""
-    changed = np.frombuffer(bytearray(picture.tobytes().translate(table.tobytes())), np.uint8)
-    return changed.reshape(picture.shape)
+    """Each value replaced by the table's, (256,), with the fastest tool for it; the result is read-only."""
+    return np.frombuffer(picture.tobytes().translate(table.tobytes()), np.uint8).reshape(picture.shape)
 
 
 def _tone(brightness: float, contrast: float) -> NDArray[np.uint8]:
@@ -154,46 +159,26 @@ def _tone(brightness: float, contrast: float) -> NDArray[np.uint8]:
     return values.clip(0, 255).astype(np.uint8)
 
 
-def _affine(picture: Pixels, *, angle: float = 0.0, shear: tuple[float, float] = (0.0, 0.0)) -> Pixels:
-    image = torch.from_numpy(picture).permute(2, 0, 1)
-    turned = V.affine(image, angle, [0, 0], 1.0, list(shear), interpolation=InterpolationMode.BILINEAR)
-    return np.asarray(turned.permute(1, 2, 0).numpy())
-
-
-def _saturate(picture: Pixels, strength: float) -> Pixels:
-    if picture.shape[2] != 3:
-        return picture
-    image = torch.from_numpy(picture).permute(2, 0, 1)
-    return np.asarray(V.adjust_saturation(image, 1 + 0.9 * strength).permute(1, 2, 0).numpy())
-
-
-def _equalize(picture: Pixels, strength: float) -> Pixels:
-    return np.asarray(V.equalize(torch.from_numpy(picture).permute(2, 0, 1)).permute(1, 2, 0).numpy())
-
-
-def _solarize(picture: Pixels, strength: float) -> Pixels:
-    values = np.arange(256)
-    return _pointwise(picture, np.where(values < 256 - 160 * abs(strength), values, 255 - values).astype(np.uint8))
-
-
-def _posterize(picture: Pixels, strength: float) -> Pixels:
-    step = 2 ** round(5 * abs(strength))
-    return _pointwise(picture, (np.arange(256) // step * step).astype(np.uint8))
-
-
 # What `strong` takes one of, with a strength from -1 to 1: a milder TrivialAugment (https://arxiv.org/abs/2103.10158)
-OPERATIONS: tuple[Callable[[Pixels, float], Pixels], ...] = (
-    lambda picture, strength: picture,
-    lambda picture, strength: _affine(picture, angle=30 * strength),
-    lambda picture, strength: _affine(picture, shear=(20 * strength, 0)),
-    lambda picture, strength: _affine(picture, shear=(0, 20 * strength)),
-    lambda picture, strength: _pointwise(picture, _tone(1 + 0.6 * strength, 1)),
-    lambda picture, strength: _pointwise(picture, _tone(1, 1 + 0.9 * strength)),
-    _saturate,
-    _equalize,
-    _solarize,
-    _posterize,
+OPERATIONS: tuple[Callable[[torch.Tensor, float], torch.Tensor], ...] = (
+    lambda image, strength: image,
+    lambda image, strength: V.rotate(image, 30 * strength, BILINEAR),
+    lambda image, strength: V.affine(image, 0, [0, 0], 1, [20 * strength, 0], BILINEAR),
+    lambda image, strength: V.affine(image, 0, [0, 0], 1, [0, 20 * strength], BILINEAR),
+    lambda image, strength: V.adjust_brightness(image, 1 + 0.6 * strength),
+    lambda image, strength: V.adjust_contrast(image, 1 + 0.9 * strength),
+    lambda image, strength: V.adjust_saturation(image, 1 + 0.9 * strength),
+    lambda image, strength: V.equalize(image),
+    lambda image, strength: V.solarize(image, 256 - 160 * abs(strength)),
+    lambda image, strength: V.posterize(image, 8 - round(5 * abs(strength))),
 )
+
+
+def operate(picture: Pixels, which: float, strength: float) -> Pixels:
+    """One of the operations; `which` is from 0 to below 1."""
+    image = torch.from_numpy(picture).permute(2, 0, 1)
+    changed = OPERATIONS[int(which * len(OPERATIONS))](image, strength)
+    return np.asarray(changed.permute(1, 2, 0).numpy())
 
 
 def _erase(picture: Pixels, top: float, left: float, area: float) -> Pixels:

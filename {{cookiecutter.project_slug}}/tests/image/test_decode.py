@@ -61,14 +61,6 @@ def test_grey_is_the_luma_of_the_colours(odd: Odd, tmp_path: Path) -> None:
     assert differs(decode(write(tmp_path, odd), channels=1), luma) <= odd.off + 2
 
 
-def test_four_channels_keep_the_opacity(tmp_path: Path) -> None:
-    rgba = np.dstack([scene(), np.full((HEIGHT, WIDTH), 77, np.uint8)])
-    path = write(tmp_path, Odd("four.png", encoded(rgba, "PNG"), rgba))
-    assert differs(decode(path, channels=4), rgba) == 0
-    opaque = write(tmp_path, Odd("three.jpg", encoded(scene(), "JPEG"), None))
-    assert (decode(opaque, channels=4)[:, :, 3] == 255).all()
-
-
 @pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
 def test_a_huge_photo_is_decoded_at_a_fraction_and_looks_the_same(orientation: int, tmp_path: Path) -> None:
     seen = scene(2250, 3000)

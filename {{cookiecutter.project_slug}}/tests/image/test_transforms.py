@@ -8,7 +8,18 @@ import torch
 
 from kgl.errors import KglError
 from kgl.image.decode import Pixels
-from kgl.image.transforms import DRAWS, OPERATIONS, Augment, Level, Own, apply_own, augment_picture, draw, eval_picture
+from kgl.image.transforms import (
+    DRAWS,
+    OPERATIONS,
+    Augment,
+    Level,
+    Own,
+    apply_own,
+    augment_picture,
+    draw,
+    eval_picture,
+    operate,
+)
 from tests.image.corpus import scene
 
 LEVELS: tuple[Level, ...] = ("none", "light", "medium", "strong")
@@ -39,10 +50,10 @@ def test_numbers_belong_to_seed_epoch_and_row() -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(64, 64), (48, 40), (80, 96)])
 def test_every_level_gives_the_size_asked_for(level: Level, channels: int, size: tuple[int, int]) -> None:
-    picture = np.ascontiguousarray(np.dstack([scene(64, 64), scene(64, 64)])[:, :, :channels])
+    picture = np.ascontiguousarray(scene(64, 64)[:, :, :channels])
     before = picture.copy()
     for result in changed(level, size, picture=picture):
         assert result.shape == (*size, channels) and result.dtype == np.uint8
@@ -115,12 +126,11 @@ def test_medium_keeps_at_least_half_of_the_picture_and_changes_its_tone() -> Non
 
 def test_strong_does_each_operation_and_erases_sometimes() -> None:
     picture = scene(64, 64)
-    plain = OPERATIONS[0](picture, 1.0)
-    assert np.array_equal(plain, picture)
-    for operation in OPERATIONS[1:]:
-        there, back = operation(picture, 0.9), operation(picture, -0.9)
-        assert there.shape == picture.shape
-        assert np.abs(there.astype(int) - picture).mean() > 3 and np.abs(back.astype(int) - picture).mean() > 3
+    assert np.array_equal(operate(picture, 0.0, 1.0), picture)
+    for i in range(1, len(OPERATIONS)):
+        for strength in (0.9, -0.9):
+            result = operate(picture, (i + 0.5) / len(OPERATIONS), strength)
+            assert result.shape == picture.shape and np.abs(result.astype(int) - picture).mean() > 3
     grey = np.full((64, 64, 3), 10, np.uint8)
     erased = [((r == 128).all(axis=2)).mean() for r in changed("strong", (64, 64), picture=grey, n=200)]
     assert 0.1 < np.mean(np.array(erased) > 0.01) < 0.45
