@@ -105,7 +105,7 @@ class Predictor:
                     pixels = decode(Path(path), channels=self.spec.channels, size=size, fit=self.spec.fit)
                     read[i] = torch.as_tensor(pixels).permute(2, 0, 1)
                 except UnreadableImage as error:
-                    print(f"{path}: cannot be read ({error}), gets the prior", file=sys.stderr)
+                    print(f"{error}; it gets the prior", file=sys.stderr)
             if read:
                 predictions[list(read)] = self.predict([torch.stack(list(read.values()))])
         return predictions
