@@ -2,10 +2,10 @@
 
     CONTEST_DATA=folder python bench/images.py [--pictures 600] [--rounds 3]
 
-The folder holds `dogs-vs-cats/train/*.jpg` and `cifar-10/cifar-10.zip`. Counted are pictures a CPU-second of one thread, from
-files (or the cache) to a batch of normalised floats, the best of several rounds that take turns: timm's `create_loader`
-with a random resized crop and a flip; ours with the levels light (shift, flip) and medium (random resized crop, flip,
-brightness and contrast), from the cache and decoding each time.
+The folder holds `dogs-vs-cats/train/*.jpg` and `cifar-10/cifar-10.zip`. Counted are pictures a CPU-second, one thread,
+from files (or the cache) to a batch of normalised floats, the best of several rounds that take turns: timm's
+`create_loader` with a random resized crop and a flip; ours with the levels light (shift, flip) and medium (random
+resized crop, flip, brightness and contrast), from the cache and decoding each time.
 """
 
 import argparse
@@ -90,9 +90,7 @@ def compare(name: str, folder: Path, size: int, rounds: int, cache: Path) -> Non
         for way, make in ways.items():
             best[way] = max(best[way], rate(make))
     width, height = Image.open(cached.files[0]).size
-    print(
-        f"\n{name}: {len(paths)} pictures such as {width} x {height}, at {size} px; filling the cache {filling:,.0f}/s"
-    )
+    print(f"\n{name}: {len(paths)} pictures such as {width} x {height}, at {size} px; cache filled at {filling:,.0f}/s")
     for way, found in best.items():
         ratio = found / best["timm create_loader"]
         wanted = WANTED.get((f"{size} px", way.split(", ")[-1]))
