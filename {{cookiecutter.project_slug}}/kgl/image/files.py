@@ -13,14 +13,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kgl.competition import Competition, data_root
+from kgl.competition import Competition, data_root, load_competition
 from kgl.errors import KglError, usage
-from kgl.paths import Workspace
+from kgl.paths import Workspace, find_workspace
 from kgl.tables import ID, numbered, read_table, text_ids
 
 PATH = "path"
 SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|webp|gif|bmp|tiff?|avif|jp2|ppm|pgm)$", re.IGNORECASE)
 Part = Literal["train", "test"]
+
+
+def read_images(part: Part) -> pd.DataFrame:
+    """The rows of this workspace's contest, for load() in contest.py; see `image_rows`."""
+    workspace = find_workspace()
+    return image_rows(workspace, load_competition(workspace), part)
 
 
 def image_rows(workspace: Workspace, competition: Competition, part: Part) -> pd.DataFrame:

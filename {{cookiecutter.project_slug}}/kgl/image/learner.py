@@ -48,7 +48,7 @@ def add_pictures(rows: pd.DataFrame, *, size: int, channels: int, fit: Fit) -> p
         KglError: the rows have no column `path`, or no picture can be read.
     """
     if PATH not in rows:
-        raise KglError(f"the rows have no column '{PATH}'; read them with read_images() in load() of contest.py.")
+        raise KglError(f"the rows have no column '{PATH}'; read them with read_images in load() of contest.py.")
     workspace = find_workspace()
     pictures = open_pictures(
         rows[PATH].fillna("").astype(str).tolist(),
