@@ -132,7 +132,6 @@ def fit_vision(recipe: Vision, part: Part, setting: Setting) -> FittedVision:
     Raises:
         KglError: no row is left to train on; see `build_network` and `Training.run`.
     """
-    torch.set_num_threads(setting.threads)
     device = pick_device()
     pictures, places, readable = album_of(part.rows)
     held = part.holdout & readable if recipe.choose == "holdout" else np.zeros(len(readable), dtype=bool)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 SAVE_EVERY = 300.0  # seconds between checkpoints inside an epoch
-LOOK_EVERY = 50  # steps between looks at the loss: each look makes a GPU wait
+LOOK_EVERY = 50  # steps between looks at the loss: each makes a GPU wait
 COMPILE_PAYS_FROM = 300_000  # pictures in all epochs: compiling takes about a minute
 
 
@@ -64,6 +64,7 @@ class Progress:
     batch: int = 0  # steps done in this epoch
     step: int = 0  # steps done in all
     parts: int = 1  # a step's rows go through the network in so many parts
+    threads: int = 1  # sums depend on it
     seconds: float = 0.0
     best: float | None = None
     history: list[str] = field(default_factory=list)
@@ -123,7 +124,7 @@ class Training:
         weight = lesson.class_weight
         self.class_weight = None if weight is None else torch.tensor(weight, dtype=torch.float32, device=device)
         self.forward = torch.compile(self.module) if self._compile_pays() else self.module
-        self.progress = Progress(parts=recipe.accumulate)
+        self.progress = Progress(parts=recipe.accumulate, threads=setting.threads)
         self.best: dict[str, Tensor] = {}
         self.loss_sum = torch.zeros((), device=device)
 
@@ -141,6 +142,7 @@ class Training:
             KglError: the loss is no longer a number, or memory is too small for two pictures.
         """
         self._resume()
+        torch.set_num_threads(self.progress.threads)
         self.began, self.saved = time.monotonic() - self.progress.seconds, time.monotonic()
         torch.backends.cudnn.benchmark = True
         while self.progress.epoch < self.recipe.epochs and not self._time_is_over():
@@ -171,7 +173,8 @@ class Training:
             self._step(pictures, torch.from_numpy(self.lesson.targets[rows]))
             now.batch, now.step = now.batch + 1, now.step + 1
             if now.step % LOOK_EVERY == 0:
-                self._look(began, first)
+                self._check_loss()
+                self._show((now.batch - first) * self.size / (time.monotonic() - began))
             if time.monotonic() - self.saved > SAVE_EVERY and now.batch < self.steps:
                 self._save()
             if self._time_is_over():
@@ -234,7 +237,7 @@ class Training:
     def _time_is_over(self) -> bool:
         return 0 < self.recipe.minutes * 60 < time.monotonic() - self.began
 
-    def _look(self, began: float, first: int) -> None:
+    def _check_loss(self) -> None:
         """Stop where the loss is no number any more, before such weights are saved."""
         now = self.progress
         if not math.isfinite(float(self.loss_sum)):
@@ -243,14 +246,17 @@ class Training:
                 f"the loss is no longer a number (epoch {now.epoch + 1}, step {now.step}, learning rate {rate:.1e}, "
                 f"{str(self.precision).removeprefix('torch.')}); lower learning_rate or set precision=fp32."
             )
+
+    def _show(self, speed: float) -> None:
+        """Where the epoch stands, on a terminal alone; the next line takes its place."""
         if sys.stderr.isatty():
-            speed = (now.batch - first) * self.size / (time.monotonic() - began)
-            line = f"\r{self.name} epoch {now.epoch + 1} {now.batch}/{self.steps} {speed:.0f} pictures/s"
-            print(line, end="", file=sys.stderr, flush=True)
+            now = self.progress
+            line = f"{self.name}  epoch {now.epoch + 1}  step {now.batch}/{self.steps}  {speed:.0f} pictures/s"
+            print(line, end="\r", file=sys.stderr, flush=True)
 
     def _end_epoch(self, seconds: float, first: int) -> None:
         now = self.progress
-        self._look(time.monotonic() - seconds, first)
+        self._check_loss()
         speed = (now.batch - first) * self.size / max(seconds, 1e-9)
         line = f"epoch {now.epoch + 1}/{self.recipe.epochs}  loss {float(self.loss_sum) / self.steps:.4f}"
         line += f"{self._judge()}  {speed:.0f} pictures/s  {seconds:.1f} s"
@@ -283,7 +289,7 @@ class Training:
     def _save(self) -> None:
         if self.scratch is None:
             return
-        self._look(self.began, 0)
+        self._check_loss()
         now = self.progress
         now.seconds, now.scaler = time.monotonic() - self.began, self.scaler.state_dict()
         parts = {"model": self.module.state_dict(), "best": self.best, "sum": {"loss": self.loss_sum}}
