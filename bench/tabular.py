@@ -42,7 +42,7 @@ def load():
 """
 EXPERIMENTS = {
     "ridge": 'model="ridge"',
-    "extra_trees": 'model="extra_trees", params={"n_estimators": 100}',
+    "extra_trees": 'model="extra_trees", params={"n_estimators": 100, "max_features": 0.33}',
     "lightgbm": 'model="lightgbm", params={"n_estimators": 1000}',
     "histogram": 'model="hist_gradient_boosting"',
 }

@@ -73,7 +73,7 @@ def models(numbers: list[str], texts: list[str]) -> dict[str, tuple[ColumnTransf
         categorical_features=categorical,
         random_state=0,
     )
-    trees = ExtraTreesRegressor(n_estimators=100, min_samples_leaf=3, random_state=0, n_jobs=1)
+    trees = ExtraTreesRegressor(n_estimators=100, min_samples_leaf=3, max_features=0.33, random_state=0, n_jobs=1)
     return {
         "ridge": (dense(numbers, texts, scale=True), RidgeCV(alphas=np.logspace(-2, 3, 20)), {}),
         "extra_trees": (dense(numbers, texts, scale=False), trees, {}),

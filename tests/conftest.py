@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from cookiecutter.main import cookiecutter
 from tests.baking import BakedProject, Finished, copy_template
 
 Bake = Callable[..., BakedProject]
+
+# A shell that starts this in the background leaves Ctrl-C ignored, and so it would stay in every process below.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,15 @@
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.baking import BakedProject
-from tests.conftest import Played
+from tests.conftest import Bake, Played
 
 Play = Callable[[str], Played]
 
@@ -87,3 +89,28 @@ def test_git_keeps_what_explains_a_run_and_none_of_its_bulk(played: Play) -> Non
         name for name in names if name.startswith(("data/raw", ".venv")) or name.endswith((".csv", ".joblib", "/.lock"))
     ]
     assert {name for name in names if name.startswith("runs/")} == {f"runs/{run}/run.json" for run in runs_of(project)}
+
+
+@pytest.mark.parametrize("slug", ["titanic", "spaceship-titanic"])
+def test_other_labels_in_a_fold_leave_its_predictions_as_they_are(played: Play, bake: Bake, slug: str) -> None:
+    """The test of honesty, for every experiment that the baseline of a starter trains."""
+    first = played(slug).project
+    second = bake(starter="titanic" if slug == "titanic" else "tabular", competition=slug).install()
+    shutil.copytree(first.path / "data", second.path / "data", dirs_exist_ok=True)
+    shutil.copy(first.path / "competition.toml", second.path)
+    id_column, target = first.read(f"data/raw/{SAMPLES[slug]}").splitlines()[0].split(",")
+    folds = pd.read_parquet(first.path / "data" / "folds.parquet").set_index("id")["fold"]
+    train = pd.read_csv(second.path / "data" / "raw" / "train.csv", dtype="str", keep_default_na=False)
+    inside = train[id_column].map(folds) == 0
+    labels = train[target].copy()
+    train.loc[inside, target] = labels[inside].sample(frac=1, random_state=0).to_numpy()
+    assert (train[target] != labels).sum() > 50
+    train.to_csv(second.path / "data" / "raw" / "train.csv", index=False)
+
+    names = [name for name in runs_of(first) if not name.startswith("blend")]
+    second.succeed("uv", "run", "kgl", "train", *(name.rpartition("-")[0] for name in names), "folds=0")
+
+    assert len(names) >= 5
+    for name in names:
+        honest, shuffled = (pd.read_parquet(p.path / "runs" / name / "oof.parquet") for p in (first, second))
+        pd.testing.assert_frame_equal(honest[honest["fold"] == 0].reset_index(drop=True), shuffled, check_exact=True)

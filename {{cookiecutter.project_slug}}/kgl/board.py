@@ -44,12 +44,13 @@ class Board:
 
 
 def compare(metric: Metric, new: Run, old: Run) -> Verdict | None:
-    """`new` against `old`, fold by fold, by the corrected t-test for cross-validation.
+    """`new` against `old`, fold by fold, by the corrected t-test; None where metric or folds differ, or are too few.
 
     Folds share training rows, so their differences vary less than those of independent samples would; the correction
     widens the error for that (Nadeau and Bengio, Inference for the Generalization Error, 2003).
     """
-    if len(new.fold_scores) != len(old.fold_scores):
+    sides = [(run.metric, run.identity.get("folds"), len(run.fold_scores)) for run in (new, old)]
+    if sides[0] != sides[1]:
         return None
     pairs = [(a, b) for a, b in zip(new.fold_scores, old.fold_scores, strict=True) if a is not None and b is not None]
     if len(pairs) < 2:

@@ -98,6 +98,8 @@ def _check(session: Session, experiment: Experiment, options: Options) -> None:
     if unknown:
         raise usage(f"folds={unknown[0]}: there are folds {', '.join(map(str, session.folds.numbers))}.")
     plan(1, 1, workers=options.workers)  # refuses a wrong number
+    if options.parent:
+        read_run(session.workspace, options.parent)
     experiment.check(session.data.target, session.metric.loss)
     for name in experiment.stack_on:
         below = read_run(session.workspace, name)
@@ -115,7 +117,14 @@ def _describe(session: Session, name: str, experiment: Experiment, options: Opti
         label_order=list(session.data.target.labels),
         metric=session.competition.metric,
         seeds=list(experiment.seeds[:1] if options.quick else experiment.seeds),
-        identity=identity(session.workspace, name, config, data=session.data_hash, folds=session.folds.hash()),
+        # models train on what the metric wants: another metric is another run
+        identity=identity(
+            session.workspace,
+            name,
+            {**config, "metric": session.competition.metric},
+            data=session.data_hash,
+            folds=session.folds.hash(),
+        ),
     )
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kgl.config import check_value, from_text, literal, nearest, unknown_key
-from kgl.errors import KglError, usage
+from kgl.errors import KglError, reason, usage
 from kgl.paths import Workspace, use_workspace
 from kgl.target import Target
 
@@ -159,7 +159,7 @@ def _subclasses(cls: type[Any]) -> list[type[Any]]:
 def _broken(where: str, error: Exception) -> KglError:
     line = error.lineno if isinstance(error, SyntaxError) else None
     place = f"{where}, line {line}" if line else where
-    return KglError(f"{place} raises {type(error).__name__}: {error}. Run with --debug to see where.")
+    return KglError(f"{place} raises {type(error).__name__}: {reason(error)}. Run with --debug to see where.")
 
 
 def override(experiment: Experiment, changes: Mapping[str, str]) -> Experiment:

@@ -227,7 +227,8 @@ def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) 
         return METRICS[words], f'Kaggle: "{wording}"', True
     guess = {"regression": "mean_rmse" if len(target) > 1 else "rmse", "multilabel": "mean_auc", "ordinal": "qwk"}
     if task in guess:
-        return guess[task], "usual for the task; look at the contest's Evaluation page", False
+        logs = " (rmsle or rmse_log where logarithms are scored)" if task == "regression" else ""
+        return guess[task], f"usual for the task{logs}; look at the contest's Evaluation page", False
     if files.sample is None:
         return "accuracy", "usual for labels; look at the contest's Evaluation page", False
     columns = [c for c in files.sample if c in target] or list(files.sample.columns[1:])

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kgl.cores import Plan
-from kgl.errors import KglError
+from kgl.errors import KglError, reason
 from kgl.experiment import Experiment, Part, Setting
 from kgl.folds import Folds
 from kgl.metrics import get_metric
@@ -230,9 +230,8 @@ def _checked(predictions: Array, rows: int, target: Target) -> Array:
 def _failed(error: Exception, task: Task, log: io.StringIO) -> KglError:
     run_folder = task.folder.parents[2]
     write_text(run_folder / "log.txt", log.getvalue() + traceback.format_exc())
-    reason = (str(error).strip() or "no reason given").splitlines()[0]
     return KglError(
-        f"fold {task.fold}, seed {task.seed}: {type(error).__name__}: {reason} "
+        f"fold {task.fold}, seed {task.seed}: {type(error).__name__}: {reason(error)} "
         f"(the whole story: runs/{run_folder.name}/log.txt)"
     )
 

@@ -43,16 +43,22 @@ class Folds:
         """The fold of each training row, joined by id; rows marked external are -1.
 
         Raises:
-            KglError: a row has no fold.
+            KglError: a row has no fold, or a fold no rows.
         """
-        fold = data.ids.map(self.fold_of).mask(data.external, NEVER_VALIDATED)
+        same = self.fold_of.index.equals(pd.Index(data.ids))  # usually so; joining many ids takes much memory
+        fold = pd.Series(self.fold_of.to_numpy()) if same else data.ids.map(self.fold_of)
+        fold = fold.mask(data.external, NEVER_VALIDATED)
         lost = data.ids[fold.isna()]
         if len(lost):
             raise KglError(
                 f"{len(lost)} training rows have no fold in data/folds.parquet (the first: {lost.iloc[0]!r}); "
                 "make the folds again with kgl folds --force, or mark added rows in a column 'external'."
             )
-        return fold.to_numpy(dtype=int)
+        of_rows = fold.to_numpy(dtype=int)
+        for k in self.numbers:
+            if not (of_rows == k).any() or not self.training(of_rows, k).any():
+                raise KglError(f"fold {k} has no rows left to train or validate on; make the folds again with --force.")
+        return of_rows
 
     def training(self, fold_of_rows: Array, k: int) -> Mask:
         """Which rows the model of fold k is trained on: all others, or for scheme time those before it."""

@@ -78,7 +78,8 @@ def read_run(workspace: Workspace, name: str) -> Run:
     """
     path = run_folder(workspace, name) / "run.json"
     if not path.is_file():
-        names = [run.run for run in list_runs(workspace)]
+        runs = list_runs(workspace)
+        names = [run.run for run in runs if run.is_complete] or [run.run for run in runs]
         raise usage(f"no run '{name}' in runs/.{nearest(name, names)}" + ("" if names else " Train one: kgl baseline."))
     return read_run_file(path)
 
@@ -204,11 +205,15 @@ def read_predictions(workspace: Workspace, run: str, part: str) -> "pd.DataFrame
 
 
 def find_parent(workspace: Workspace, run: Run, source: str) -> str:
-    """The last scored run of the same experiment, else the run whose saved source is most like this one's."""
+    """The last scored run of the same experiment, else the run whose saved source is most like this one's.
+
+    Runs of other folds or another metric do not compare, and are nobody's parent.
+    """
     import difflib
 
-    runs = list_runs(workspace)
-    earlier = [r for r in runs if r.run != run.run and r.kind == run.kind and r.cv_score is not None]
+    kind = (run.kind, run.metric, run.identity.get("folds"))
+    scored = [r for r in list_runs(workspace) if r.run != run.run and r.cv_score is not None]
+    earlier = [r for r in scored if (r.kind, r.metric, r.identity.get("folds")) == kind]
     same = [r for r in earlier if r.experiment == run.experiment]
     if same:
         return same[-1].run

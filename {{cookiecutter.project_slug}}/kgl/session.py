@@ -65,4 +65,8 @@ def open_session(workspace: Workspace, say: Say = print) -> Session:
         folds = make_folds(data, settings)
         save_folds(workspace.folds, folds, settings)
         say(f"folds: {len(folds.numbers)} folds, scheme {folds.scheme}, written to data/folds.parquet")
-    return Session(workspace, data, read_folds(workspace.folds, settings), say)
+    folds = read_folds(workspace.folds, settings)
+    rows = len(folds.fold_of)
+    if absent := rows - int(folds.fold_of.index.isin(data.ids).sum()):
+        say(f"{absent} of the {rows} rows of data/folds.parquet are not in train: dropped, or is train cut?")
+    return Session(workspace, data, folds, say)

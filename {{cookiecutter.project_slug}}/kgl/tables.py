@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 
 from kgl.competition import Competition, data_root, load_competition
 from kgl.config import missing_column, nearest
@@ -78,6 +79,9 @@ def load_data(workspace: Workspace) -> Data:
     target = find_target(train, competition)
     hidden = {*target.names, EXTERNAL}
     shared = [c for c in train.columns if c in test.columns and c not in hidden]
+    for column in shared:
+        if is_numeric_dtype(train[column]) != is_numeric_dtype(test[column]):
+            test = test.assign(**{str(column): _of_one_kind(train[column], test[column])})
     return Data(
         train=train[shared],
         test=test[shared],
@@ -111,6 +115,22 @@ def _with_external_ids(train: pd.DataFrame) -> pd.DataFrame:
         return train
     missing = train[ID].isna() & train[EXTERNAL].isin([True])
     return train.assign(**{ID: train[ID].astype(object).where(~missing, numbered("x", missing.cumsum()))})
+
+
+def _of_one_kind(train: pd.Series, test: pd.Series) -> pd.Series:
+    """A column of test as numbers or as text, as in train: blanks in one file alone make pandas read it otherwise.
+
+    Raises:
+        KglError: train has numbers and test has texts that are none.
+    """
+    if not is_numeric_dtype(train):
+        return test.astype(train.dtype)
+    numbers = pd.to_numeric(test, errors="coerce")
+    strange = test[numbers.isna() & test.notna()]
+    if len(strange) and train.notna().any():
+        what = f"column '{train.name}' holds numbers in train, but {strange.iloc[0]!r} in test"
+        raise KglError(f"{what}; drop it in contest.py or make it numbers or text in both tables.")
+    return numbers
 
 
 def numbered(letter: str, numbers: Iterable[int]) -> list[str]:

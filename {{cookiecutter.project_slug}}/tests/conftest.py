@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,9 @@ USERS_MODULES = ("contest", "features", "experiments")
 hypothesis.settings.register_profile("kgl", database=None, deadline=None, max_examples=40, derandomize=True)
 hypothesis.settings.load_profile("kgl")
 hypothesis.configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")  # no folder in here
+
+# A shell that starts this in the background leaves Ctrl-C ignored, and so it would stay in every process below.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FACTS = """\
 slug = "tiny"

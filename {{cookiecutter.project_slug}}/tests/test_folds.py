@@ -273,6 +273,13 @@ def test_rows_that_have_no_fold_are_named(tiny: Tiny) -> None:
     assert "1 training rows have no fold" in result.err and "'0059'" in result.err and "kgl folds --force" in result.err
 
 
+def test_a_fold_whose_rows_are_all_dropped_is_told(tiny: Tiny) -> None:
+    fold_file(tiny, [f"{i:04d}" for i in range(60)], [min(i, 2) for i in range(60)])
+    tiny.replace("contest.py", "read_train()", "read_train()[1:]")
+    result = tiny.kgl("train", "constant")
+    assert (result.status, "fold 0 has no rows left" in result.err) == (1, True), result.err
+
+
 def test_changed_settings_are_refused_until_the_folds_are_made_anew(tiny: Tiny) -> None:
     assert tiny.kgl("folds").status == 0
     tiny.replace("competition.toml", "n_splits = 3", "n_splits = 4")

@@ -144,6 +144,15 @@ def test_folds_in_time_learn_from_earlier_rows_alone(tiny: Tiny) -> None:
     assert same_after_change(tiny, 0, "mine")
 
 
+def test_rounds_are_found_on_rows_that_transformers_did_not_see(tiny: Tiny) -> None:
+    say = '        print(f"fitted on {len(y)} rows")\n        table = pd.DataFrame({'
+    tiny.write("features.py", FEATURES.replace("        table = pd.DataFrame({", say))
+    tiny.write("experiments/mine.py", EXPERIMENT.format(model="lightgbm", settings="features=(features.FamilyMean(),)"))
+    assert tiny.kgl("train", "mine", "folds=0").status == 0
+    log = (tiny.root / "runs/mine-001/log.txt").read_text().splitlines()
+    assert [line for line in log if "fitted" in line] == ["fitted on 20 rows", "fitted on 40 rows"]
+
+
 def test_a_planted_leak_is_caught(tiny: Tiny) -> None:
     tiny.write("features.py", FEATURES)
     tiny.write("experiments/mine.py", EXPERIMENT.format(model="logistic", settings="features=(features.leaky,)"))

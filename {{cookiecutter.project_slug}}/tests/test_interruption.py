@@ -114,7 +114,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seco
 @posix
 @pytest.mark.parametrize(
     ("workers", "signals"),
-    [("1", [signal.SIGKILL, signal.SIGKILL, signal.SIGKILL]), ("2", [signal.SIGKILL, signal.SIGINT])],
+    [("1", [signal.SIGKILL, signal.SIGKILL]), ("2", [signal.SIGKILL, signal.SIGINT])],
 )
 def test_stopped_at_random_moments_it_ends_in_the_same_predictions(
     tiny: Tiny, workers: str, signals: list[signal.Signals]

@@ -5,11 +5,13 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pandas.api.types import is_numeric_dtype
 
 from kgl.errors import KglError
 from kgl.tables import ID, load_data, read_sample_submission, read_table, read_test, read_train
@@ -259,6 +261,28 @@ def test_a_column_all_missing_and_infinite_values_are_no_hindrance(tiny: Tiny) -
     result = tiny.kgl("train", "logistic")
     assert result.status == 0, result.err
     assert "Warning" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("", "text"), ("1.5", ""), ("text", ""), ("text", "1.5"), ("True", ["", "False"]), (["", "False"], "True")],
+)
+def test_columns_that_pandas_reads_otherwise_in_train_and_test_are_made_alike(
+    tiny: Tiny, train: Any, test: Any
+) -> None:
+    for name, cell in (("train.csv", train), ("test.csv", test)):
+        rows = tiny.frame(name)
+        tiny.save(name, rows.assign(gaps=cell * (len(rows) // 2) if isinstance(cell, list) else cell))
+    data = load_data(tiny.workspace)
+    assert is_numeric_dtype(data.train["gaps"]) == is_numeric_dtype(data.test["gaps"])
+    assert tiny.kgl("train", "logistic").status == 0
+
+
+def test_numbers_in_train_that_are_text_in_test_are_told(tiny: Tiny) -> None:
+    rows = tiny.frame("test.csv")
+    tiny.save("test.csv", rows.assign(size=["?", *rows["size"][1:]]))
+    result = tiny.kgl("train", "constant")
+    assert (result.status, "column 'size' holds numbers in train, but '?' in test" in result.err) == (1, True)
 
 
 def test_duplicate_ids_train_as_a_group(tiny: Tiny) -> None:

@@ -75,6 +75,14 @@ def test_a_function_that_looks_at_other_rows_is_refused(feature: Any) -> None:
         add_functions(ROWS, (feature,))
 
 
+@pytest.mark.parametrize("place", range(0, 40, 3))
+def test_a_single_row_that_tells_on_a_function_is_enough(place: int) -> None:
+    rows = ROWS.assign(x=0.0)
+    rows.loc[place, "x"] = 1.0
+    with pytest.raises(KglError, match="feature 'is_largest' gives a row another value"):
+        add_functions(rows, (is_largest,))
+
+
 @pytest.mark.parametrize(
     ("feature", "sentence"),
     [

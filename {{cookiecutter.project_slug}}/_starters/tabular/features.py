@@ -5,8 +5,10 @@ A function gets the rows of train or of test (never the target) and looks at one
     def rooms_per_person(rows: pd.DataFrame) -> pd.Series:
         return rows["rooms"] / rows["people"]
 
-What has to learn from rows or from the target is a scikit-learn transformer: fit_transform(X, y) sees the training part of
-a fold alone, transform the rows to predict. Name either in an experiment: Tabular(features=(rooms_per_person, ...)).
+What has to learn from rows or from the target is a scikit-learn transformer: fit_transform(X, y) sees the training
+part of a fold alone, transform the rows to predict. Name either in an experiment:
+
+    Tabular(features=(rooms_per_person, ...))
 """
 
 import pandas as pd

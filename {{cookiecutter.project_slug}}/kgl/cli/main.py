@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from kgl import __version__
-from kgl.errors import FAILED, INTERRUPTED, KglError
+from kgl.errors import FAILED, INTERRUPTED, KglError, reason
 
 FIRST = {"download": "online", "baseline": "models", "board": "models", "submit": "online"}
 MORE = {
@@ -99,8 +99,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        reason = (str(error).strip() or "no reason given").splitlines()[0]
-        _fail(f"kgl {name}: {type(error).__name__}: {reason}. Run it with --debug to see where.", FAILED)
+        _fail(f"kgl {name}: {type(error).__name__}: {reason(error)}. Run it with --debug to see where.", FAILED)
 
 
 def _fail(sentence: str, status: int) -> NoReturn:

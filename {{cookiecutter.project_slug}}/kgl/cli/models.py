@@ -126,10 +126,11 @@ def predict(run: str) -> None:
 def board(runs: tuple[str, ...], as_json: bool) -> None:
     """Runs, best first, each against the best; one run in full; two side by side."""
     from kgl.competition import load_competition
-    from kgl.paths import find_workspace
+    from kgl.paths import find_workspace, use_workspace
     from kgl.runs import read_run
 
     workspace = find_workspace()
+    use_workspace(workspace)  # for a metric of contest.py
     if len(runs) > 2:
         raise usage("kgl board takes no run, one, or two to compare.")
     chosen = [read_run(workspace, name) for name in runs]
@@ -166,7 +167,7 @@ def _show_board(board: "Board", metric: str, as_json: bool) -> None:
     rows += [("", run.run, "-", run.status, "", run.note) for run in board.unranked]
     _print_table(("#", "run", f"CV {metric}", "against best", "public", "what changed"), rows)
     if board.left_out:
-        click.echo(f"{board.left_out} runs of other folds or another metric are left out.")
+        click.echo(f"{board.left_out} runs of other folds or of another metric than {metric} are left out.")
     click.echo(
         "Next: uv run kgl submit, or change an experiment and train it"
         if board.lines
@@ -187,10 +188,11 @@ def _show_runs(runs: list["Run"], as_json: bool) -> None:
     from kgl.wording import show
 
     new, old = runs
-    verdict = compare(get_metric(new.metric), new, old) if new.metric == old.metric else None
-    if verdict:
+    if verdict := compare(get_metric(new.metric), new, old):
         by = f"{verdict.gain:+.5f} in {new.metric} (p {verdict.p:.3f}, over {len(new.fold_scores)} folds)"
         click.echo(f"{verdict.word}: {by}")
+    else:
+        click.echo("not compared: other folds, another metric, or too few folds in common")
     scores = enumerate(zip_longest(new.fold_scores, old.fold_scores))
     _print_table(("fold", new.run, old.run), [(str(k), show(a), show(b)) for k, (a, b) in scores])
     for key, before, after in differences(old.config, new.config):

@@ -65,8 +65,11 @@ def download(patterns: tuple[str, ...], force: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only the checks, offline.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--again", is_flag=True, help="Send content that was sent before.")
+@click.option(
+    "--stale-sample", is_flag=True, help="The sample submission's rows are out of date: expect those of test."
+)
 @click.option("--final", is_flag=True, help="Propose the two submissions to select for the private score.")
-def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, final: bool) -> None:
+def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, stale_sample: bool, final: bool) -> None:
     """Check a run's file, send it, wait for its score and record it; RUN is the board's first unless given."""
     from kgl.online.client import Kaggle
     from kgl.online.submit import Candidate, allowance, refuse_sent
@@ -78,7 +81,7 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, fi
     if final:
         return _propose(workspace, competition)
     chosen = read_run(workspace, run or _best(workspace, competition))
-    file = check_run(workspace, chosen.run)
+    file = check_run(workspace, chosen.run, stale_sample=stale_sample)
     if not again:
         refuse_sent(workspace, file)
     click.echo(f"checked      runs/{chosen.run}/{file.name}, CV {_number(chosen.cv_score)}")

@@ -43,14 +43,13 @@ CATALOGUE = {
         "sklearn.ensemble:RandomForestClassifier",
         "sklearn.ensemble:RandomForestRegressor",
         {"n_estimators": 500, "min_samples_leaf": 3},
-        {"max_features": 0.33},  # scikit-learn's own, all columns, takes thrice the time and is no better
+        {"max_features": 0.5},  # all columns, as scikit-learn has it, take twice the time and are no better
     ),
     "extra_trees": Recipe(
         "forest",
         "sklearn.ensemble:ExtraTreesClassifier",
         "sklearn.ensemble:ExtraTreesRegressor",
         {"n_estimators": 500, "min_samples_leaf": 3},
-        {"max_features": 0.33},  # scikit-learn's own, all columns, takes thrice the time and is no better
     ),
     "hist_gradient_boosting": Recipe(  # rounds are fixed: its own early stopping would tear groups apart
         "native",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kgl.errors import KglError, usage
+from kgl.errors import KglError, reason, usage
 
 Array = NDArray[Any]
 PROBED_ROWS = 500
@@ -60,10 +60,10 @@ def _call_once(function: Callable[[pd.DataFrame], Any], rows: pd.DataFrame) -> p
     try:
         made = function(rows.copy(deep=False))
     except KeyError as error:
-        reason = f"asks for column {error}, which the rows lack (no target, no column of train only)"
-        raise KglError(f"feature '{name}' {reason}.") from error
+        lacks = f"asks for column {error}, which the rows lack (no target, no column of train only)"
+        raise KglError(f"feature '{name}' {lacks}.") from error
     except Exception as error:
-        raise KglError(f"feature '{name}' raises {type(error).__name__}: {error}.") from error
+        raise KglError(f"feature '{name}' raises {type(error).__name__}: {reason(error)}.") from error
     if not isinstance(made, (pd.Series, pd.DataFrame)):
         raise KglError(f"feature '{name}' should return a Series or a DataFrame, got {type(made).__name__}.")
     if len(made) != len(rows):

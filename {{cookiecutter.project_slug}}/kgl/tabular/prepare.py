@@ -1,5 +1,8 @@
 """Columns made ready for each family of models, fitted on training rows alone: linear, forest, native or raw."""
 
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -33,30 +36,39 @@ def split_columns(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
     return numbers, levels
 
 
-def as_numbers(rows: pd.DataFrame, columns: list[str]) -> Array:
-    """(n, columns) floats; dates and spans become days, infinite values missing."""
-    values = np.empty((len(rows), len(columns)))
-    for i, column in enumerate(columns):
-        series = rows[column]
-        if series.dtype.kind == "M":
-            series = pd.to_datetime(series, utc=True) - pd.Timestamp(0, tz="UTC")
-        if series.dtype.kind == "m":
-            series = series.dt.total_seconds() / 86_400
-        values[:, i] = series.to_numpy(dtype=float, na_value=np.nan)
-    values[~np.isfinite(values)] = np.nan
-    return values
+def as_numbers(values: pd.Series) -> Array:
+    """A column as floats; dates and spans become days, infinite values missing."""
+    if values.dtype.kind == "M":
+        values = pd.to_datetime(values, utc=True) - pd.Timestamp(0, tz="UTC")
+    if values.dtype.kind == "m":
+        values = values.dt.total_seconds() / 86_400
+    numbers = values.to_numpy(dtype=float, na_value=np.nan)
+    return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
-def float_type(values: Array) -> type[np.float32] | type[np.float64]:
+def float_type(rows: pd.DataFrame, columns: list[str]) -> type[np.float32] | type[np.float64]:
     """float32, which halves the memory, unless large whole numbers would lose digits."""
-    return np.float64 if np.nanmax(np.abs(values), initial=0) > EXACT_IN_FLOAT32 else np.float32
+    large = any(np.nanmax(np.abs(as_numbers(rows[c])), initial=0) > EXACT_IN_FLOAT32 for c in columns)
+    return np.float64 if large else np.float32
 
 
-def as_texts(values: pd.Series, missing: str | None) -> pd.Series:
-    """Levels as plain texts, whatever they are kept as: 1 and 1.0 are '1'."""
-    codes, levels = pd.factorize(values.astype(object))
-    texts = [str(int(x)) if isinstance(x, float) and x.is_integer() else str(x) for x in levels]
-    return pd.Series(np.array([*texts, missing], dtype=object)[codes], index=values.index)
+def as_codes(values: pd.Series) -> tuple[Array, list[str]]:
+    """Each row's place in the levels (-1: missing), and these as plain texts, however kept: 1 and 1.0 are '1'."""
+    codes, levels = pd.factorize(values)
+    return codes, [str(int(x)) if isinstance(x, float) and x.is_integer() else str(x) for x in levels]
+
+
+def as_texts(values: pd.Series) -> Array:
+    """Each row's level as plain text, 'missing' where it has none."""
+    codes, levels = as_codes(values)
+    return np.array([*levels, "missing"], dtype=object)[codes]
+
+
+def fill_columns(table: Array, columns: Iterable[Array]) -> Array:
+    """The table, filled column by column: nothing of its size is held beside it."""
+    for i, column in enumerate(columns):
+        table[:, i] = column
+    return table
 
 
 class Dense:
@@ -76,8 +88,7 @@ class Dense:
         from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, RobustScaler, StandardScaler
 
         self.numbers, self.levels = split_columns(rows)
-        numbers = as_numbers(rows, self.numbers)
-        self.float = float_type(numbers)
+        self.float = float_type(rows, self.numbers)
         steps: list[Any] = [SimpleImputer(strategy="median", add_indicator=True)]
         if self.scale:
             steps += [RobustScaler(), FunctionTransformer(np.arcsinh), StandardScaler()]
@@ -89,18 +100,23 @@ class Dense:
             sparse_output=False,
             dtype=np.float32,
         )
-        parts = [self.fill.fit_transform(numbers.astype(self.float))] if self.numbers else []
+        parts = [self.fill.fit_transform(self._numbers(rows))] if self.numbers else []
         parts += [self.one_hot.fit_transform(self._texts(rows))] if self.levels else []
         return np.hstack(parts)
 
     def transform(self, rows: pd.DataFrame) -> Array:
         """The same for other rows; levels not seen in training count as the rare ones, or as none."""
-        parts = [self.fill.transform(as_numbers(rows, self.numbers).astype(self.float))] if self.numbers else []
+        parts = [self.fill.transform(self._numbers(rows))] if self.numbers else []
         parts += [self.one_hot.transform(self._texts(rows))] if self.levels else []
         return np.hstack(parts)
 
-    def _texts(self, rows: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame({column: as_texts(rows[column], "missing") for column in self.levels})
+    def _numbers(self, rows: pd.DataFrame) -> Array:
+        table = np.empty((len(rows), len(self.numbers)), self.float)
+        return fill_columns(table, (as_numbers(rows[column]) for column in self.numbers))
+
+    def _texts(self, rows: pd.DataFrame) -> Array:
+        table = np.empty((len(rows), len(self.levels)), object)
+        return fill_columns(table, (as_texts(rows[column]) for column in self.levels))
 
 
 class Native:
@@ -116,16 +132,28 @@ class Native:
     def fit_transform(self, rows: pd.DataFrame) -> Array:
         """Learn the levels from training rows; (n, columns) float array, the levels' columns last."""
         self.numbers, levels = split_columns(rows)
-        self.float = float_type(as_numbers(rows, self.numbers))
-        common = {c: as_texts(rows[c], None).value_counts().index[: self.max_levels] for c in levels}
-        self.codes = {c: {level: code for code, level in enumerate(sorted(known))} for c, known in common.items()}
+        self.float = float_type(rows, self.numbers)
+        self.codes = {column: self._find_codes(rows[column]) for column in levels}
         return self.transform(rows)
+
+    def _find_codes(self, values: pd.Series) -> dict[str, int]:
+        codes, levels = as_codes(values)
+        counts = Counter[str]()
+        for level, count in zip(levels, np.bincount(codes[codes >= 0], minlength=len(levels)), strict=True):
+            counts[level] += int(count)
+        common = [level for level, _ in counts.most_common(self.max_levels)]
+        return {level: code for code, level in enumerate(sorted(common))}
 
     def transform(self, rows: pd.DataFrame) -> Array:
         """The same for other rows."""
-        codes = [as_texts(rows[column], None).map(codes) for column, codes in self.codes.items()]
-        parts = [as_numbers(rows, self.numbers).astype(self.float), *(c.to_numpy(np.float32)[:, None] for c in codes)]
-        return np.hstack(parts)
+        table = np.empty((len(rows), len(self.numbers) + len(self.codes)), self.float)
+        columns = (as_numbers(rows[column]) for column in self.numbers)
+        return fill_columns(table, chain(columns, (self._codes(rows[column]) for column in self.codes)))
+
+    def _codes(self, values: pd.Series) -> Array:
+        codes, levels = as_codes(values)
+        known = self.codes[str(values.name)]
+        return np.array([*(known.get(level, np.nan) for level in levels), np.nan])[codes]
 
     @property
     def categorical(self) -> list[int]:

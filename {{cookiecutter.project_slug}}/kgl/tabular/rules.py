@@ -46,7 +46,7 @@ class _OneColumn(BaseEstimator):
     def _learn(self, values: pd.Series, targets: Array) -> None:
         self.edges_ = None
         if values.dtype.kind in "biufMm" and values.nunique() > self.bins:
-            self.edges_ = np.unique(np.nanquantile(_numbers(values), np.linspace(0, 1, self.bins + 1)[1:-1]))
+            self.edges_ = np.unique(np.nanquantile(as_numbers(values), np.linspace(0, 1, self.bins + 1)[1:-1]))
         self.mean_ = targets.mean(axis=0)
         frame = pd.DataFrame(targets).groupby(self._levels(values))
         count = frame.size().to_numpy()[:, None]
@@ -54,17 +54,13 @@ class _OneColumn(BaseEstimator):
 
     def _levels(self, values: pd.Series) -> Array:
         if self.edges_ is None:
-            return as_texts(values, "missing").to_numpy()
-        numbers = _numbers(values)
+            return as_texts(values)
+        numbers = as_numbers(values)
         return np.where(np.isnan(numbers), -1, np.digitize(numbers, self.edges_))
 
     def _look_up(self, values: pd.Series) -> Array:
         found = self.table_.reindex(self._levels(values)).to_numpy()
         return np.asarray(np.where(np.isnan(found), self.mean_, found))
-
-
-def _numbers(values: pd.Series) -> Array:
-    return as_numbers(values.to_frame("values"), ["values"])[:, 0]
 
 
 class OneColumnClassifier(ClassifierMixin, _OneColumn):

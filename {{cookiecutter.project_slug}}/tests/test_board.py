@@ -1,0 +1,199 @@
+"""The board: ranked from run.json alone, with a verdict that luck is counted in."""
+
+import json
+import statistics
+import time
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from kgl.board import _chance, compare, differences, make_board, rank, what_changed
+from kgl.metrics import get_metric
+from kgl.runs import Run
+from tests.conftest import Tiny
+
+ACCURACY, RMSE = get_metric("accuracy"), get_metric("rmse")
+
+
+def run(name: str, *fold_scores: float | None, **values: Any) -> Run:
+    known = [score for score in fold_scores if score is not None]
+    settings: dict[str, Any] = {"experiment": name, "kind": "tabular", "status": "complete", "metric": "accuracy"}
+    settings |= {"fold_scores": list(fold_scores), "cv_score": statistics.fmean(known) if known else None}
+    return Run(run=f"{name}-001", **(settings | values))
+
+
+def write(tiny: Tiny, *runs: Run) -> None:
+    for one in runs:
+        tiny.write(f"runs/{one.run}/run.json", json.dumps(asdict(one)))
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "word"),
+    [
+        ((0.81, 0.83, 0.82, 0.84, 0.80), (0.70, 0.72, 0.71, 0.73, 0.70), "better"),
+        ((0.70, 0.72, 0.71, 0.73, 0.70), (0.81, 0.83, 0.82, 0.84, 0.80), "worse"),
+        ((0.81, 0.70, 0.75, 0.78, 0.79), (0.79, 0.72, 0.77, 0.74, 0.80), "noise"),
+        ((0.8, 0.9, 0.7), (0.8, 0.9, 0.7), "noise"),
+        ((0.75, 0.5), (0.5, 0.25), "better"),  # by the same everywhere
+        ((0.8, None, 0.82, 0.81), (0.7, 0.9, 0.71, 0.72), "better"),  # by the folds that both have
+    ],
+)
+def test_the_verdict_weighs_the_difference_against_its_spread_over_folds(new: Any, old: Any, word: str) -> None:
+    verdict = compare(ACCURACY, run("new", *new), run("old", *old))
+    assert verdict is not None and verdict.word == word
+
+
+def test_smaller_is_better_where_the_metric_says_so() -> None:
+    low, high = run("low", 0.11, 0.12, 0.13), run("high", 0.21, 0.22, 0.235)
+    verdict = compare(RMSE, low, high)
+    assert verdict is not None and verdict.word == "better" and verdict.gain > 0
+    assert [one.run for one in rank([high, low], "rmse")] == ["low-001", "high-001"]
+    assert [one.run for one in rank([low, high], "accuracy")] == ["high-001", "low-001"]
+
+
+def test_the_error_counts_that_folds_share_training_rows() -> None:
+    new, old = (0.81, 0.80, 0.85, 0.79, 0.84), (0.79, 0.80, 0.81, 0.78, 0.80)
+    verdict = compare(ACCURACY, run("new", *new), run("old", *old))
+    gains = np.subtract(new, old)
+    plain = stats.ttest_1samp(gains, 0).pvalue
+    t = gains.mean() / np.sqrt(gains.var(ddof=1) * (1 / 5 + 1 / 4))  # Nadeau and Bengio: test part / training part
+    assert verdict is not None and verdict.p == pytest.approx(2 * stats.t.sf(t, 4)) and verdict.p > plain
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 4, 9, 10, 50])
+@pytest.mark.parametrize("t", [0.0, 0.3, 1.0, 2.5, 20.0, 1e6])
+def test_the_chance_is_that_of_students_t(t: float, df: int) -> None:
+    assert _chance(t, df) == pytest.approx(2 * stats.t.sf(t, df), abs=1e-12)
+
+
+@pytest.mark.parametrize(("new", "old"), [((0.8,), (0.7,)), ((0.8, 0.7), (0.8, 0.7, 0.6)), ((0.8, None), (0.8, 0.7))])
+def test_too_few_folds_in_common_are_not_compared(new: Any, old: Any) -> None:
+    assert compare(ACCURACY, run("new", *new), run("old", *old)) is None
+
+
+def test_runs_of_other_folds_or_metrics_are_not_compared() -> None:
+    here = run("a", 0.8, 0.7, 0.9, identity={"folds": "1"})
+    assert compare(ACCURACY, here, run("b", 0.6, 0.5, 0.7, identity={"folds": "1"})) is not None
+    assert compare(ACCURACY, here, run("b", 0.6, 0.5, 0.7, identity={"folds": "2"})) is None
+    assert compare(ACCURACY, here, run("b", 0.6, 0.5, 0.7, identity={"folds": "1"}, metric="auc")) is None
+
+
+def test_equal_scores_put_the_simpler_first() -> None:
+    blend = {"members": ["a-001", "b-001"], "weights": [1.0, 0.0]}
+    runs = [
+        run("blend", 0.5, 0.7, blend=blend, seconds=0.1),
+        run("slow", 0.6, 0.6, seconds=9),
+        run("fast", 0.5, 0.7, seconds=1),
+    ]
+    assert [one.run for one in rank(runs, "accuracy")] == ["fast-001", "slow-001", "blend-001"]
+
+
+def test_runs_of_other_folds_or_metrics_are_left_out_and_counted(tiny: Tiny) -> None:
+    here, there = {"folds": "1"}, {"folds": "2"}
+    write(
+        tiny,
+        run("good", 0.8, 0.9, identity=here),
+        run("poor", 0.3, 0.4, identity=here),
+        run("other_folds", 0.9, 0.95, identity=there),
+        run("other_metric", 0.99, 0.99, identity=here, metric="auc"),
+        run("trial", 0.99, identity=here, status="partial"),
+        run("broken", identity=here, status="failed"),
+        run("unscored", None, None, identity=here),
+    )
+    board = make_board(tiny.workspace, "accuracy", "1")
+    assert [line.run.run for line in board.lines] == ["good-001", "poor-001"]
+    assert {one.run for one in board.unranked} == {"trial-001", "broken-001", "unscored-001"}
+    assert board.left_out == 2
+    assert len(make_board(tiny.workspace, "accuracy", None).lines) == 3  # no folds yet: all that there is
+
+
+def test_the_command_shows_it_all(tiny: Tiny) -> None:
+    assert "No runs yet: uv run kgl baseline" in tiny.kgl("board").out
+    write(
+        tiny, run("good", 0.8, 0.9, 0.85, note="my idea"), run("poor", 0.3, 0.4, 0.35), run("other", 0.5, metric="auc")
+    )
+    sent = ({"ref": 1, "run": "poor-001", "public_score": 0.0}, {"ref": 2, "run": "", "public_score": None})
+    tiny.write("submissions.jsonl", "\n\n".join(map(json.dumps, sent)))
+    lines = tiny.kgl("board").out.splitlines()
+    assert lines[0].split() == ["#", "run", "CV", "accuracy", "against", "best", "public", "what", "changed"]
+    assert lines[1].startswith("1  good-001") and lines[1].endswith("my idea") and "best" in lines[1]
+    assert "worse (p 0.000)" in lines[2] and "0.0" in lines[2]
+    assert lines[3] == "1 runs of other folds or of another metric than accuracy are left out."
+    ranked = json.loads(tiny.kgl("board", "--json").out)
+    assert [one["run"] for one in ranked] == ["good-001", "poor-001"] and ranked[1]["against_best"]["word"] == "worse"
+
+
+def test_one_run_in_full_and_two_side_by_side(tiny: Tiny) -> None:
+    old = run("a", 0.8, 0.9, 0.7, config={"kind": "tabular", "params": {"C": 1.0}, "drop": []})
+    new = run("b", 0.9, 0.95, config={"kind": "tabular", "params": {"C": 0.5, "tol": 1}, "drop": ["x"]})
+    write(tiny, old, new)
+    one = tiny.kgl("board", "a-001").out
+    assert "run             a-001" in one and "fold_scores     [0.8, 0.9, 0.7]" in one and "note" not in one
+    two = tiny.kgl("board", "b-001", "a-001").out
+    assert (
+        "changed: params.C 1.0 -> 0.5" in two
+        and "changed: params.tol - -> 1" in two
+        and "changed: drop [] -> [x]" in two
+    )
+    assert two.startswith("not compared: other folds, another metric, or too few folds in common")
+    assert two.splitlines()[4].split() == ["2", "-", "0.70000"]  # the fold that one of them lacks
+    assert [r["run"] for r in json.loads(tiny.kgl("board", "b-001", "a-001", "--json").out)] == ["b-001", "a-001"]
+    assert tiny.kgl("board", "a-001", "b-001", "a-001").status == 2
+    assert (
+        "no run 'c-001' in runs/. Did you mean" in (missing := tiny.kgl("board", "c-001")).err and missing.status == 2
+    )
+
+
+def test_what_changed_is_the_note_the_members_or_the_settings() -> None:
+    parent = run("a", config={"kind": "tabular", "params": {"shift": -0.5}, "features": ["features.title"]})
+    child = run(
+        "b", parent="a-001", kind="tabular", config={"kind": "tabular", "params": {"shift": -1.5}, "features": []}
+    )
+    others = {"a-001": parent}
+    assert what_changed(child, others) == "params.shift -0.5 -> -1.5, features [title] -> []"
+    same = run("c", parent="a-001", config=parent.config)
+    assert what_changed(same, others) == "code or data"
+    assert what_changed(run("d", note="why not"), others) == "why not"
+    assert what_changed(run("e", parent="gone-001"), others) == ""
+    weights = {"members": ["x-001", "y-001", "z-001"], "weights": [0.25, 0.75, 0.0]}
+    assert what_changed(run("blend", blend=weights), others) == "3 members: y-001 0.75, x-001 0.25"
+    weights["weights"] = [0.0, 1.0, 0.0]
+    assert what_changed(run("blend", blend=weights), others) == "3 members, no gain over y-001 alone"
+    assert differences({"model": {"class": "sklearn.svm._classes.SVC", "C": 1}}, {"model": "ridge"}) == [
+        ("model", "SVC", "ridge")
+    ]
+
+
+def test_a_metric_of_ones_own_is_found(tiny: Tiny) -> None:
+    tiny.replace("competition.toml", '"accuracy"', '"contest:mine"')
+    own = "mine = Metric(lambda y, p: float((y == p).mean()), True, 'labels', 'logloss')"
+    tiny.replace("contest.py", "\n\ndef load", f"\nfrom kgl.metrics import Metric\n\n{own}\n\n\ndef load")
+    tiny.kgl("train", "constant", "logistic")
+    assert tiny.kgl_process("board", "logistic-001", "constant-001").out.split(":")[0] in ("better", "noise")
+    board = tiny.kgl_process("board")
+    assert board.status == 0 and board.out.splitlines()[1].startswith("1  logistic-001")
+
+
+def test_a_hundred_runs_are_listed_in_a_second(tiny: Tiny) -> None:
+    tiny.kgl("train", "logistic")
+    values = json.loads((tiny.root / "runs/logistic-001/run.json").read_text())
+    for i in range(99):
+        scores = [0.7 + i / 1000, 0.71, 0.72]
+        changed = {
+            "run": f"many-{i:03d}",
+            "experiment": "many",
+            "fold_scores": scores,
+            "cv_score": statistics.fmean(scores),
+        }
+        tiny.write(f"runs/many-{i:03d}/run.json", json.dumps(values | changed))
+    for _ in range(5):  # the machine may be busy
+        began = time.perf_counter()
+        result = tiny.kgl_process("board")
+        seconds = time.perf_counter() - began
+        if seconds < 1:
+            break
+    assert result.status == 0 and len(result.out.splitlines()) == 102
+    assert seconds < 1
