@@ -165,8 +165,8 @@ def _look_at_all(network: Any, pictures: "Pictures") -> Array:
     import torch
 
     from kgl.cores import usable_cores
+    from kgl.image.device import pick_device, pick_precision
     from kgl.image.learner import unchanged
-    from kgl.image.network import pick_device, pick_precision
     from kgl.image.predictor import Normalise
 
     device = pick_device()

@@ -17,10 +17,11 @@ from kgl.errors import KglError
 from kgl.experiment import Part, Setting
 from kgl.image.cache import Pictures, open_pictures
 from kgl.image.decode import Fit
+from kgl.image.device import pick_device
 from kgl.image.experiment import Vision
 from kgl.image.files import PATH
 from kgl.image.loader import batches
-from kgl.image.network import Network, build_network, pick_device
+from kgl.image.network import Network, build_network
 from kgl.image.predictor import Predictor, Spec
 from kgl.image.train import Lesson, Training
 from kgl.metrics import get_metric

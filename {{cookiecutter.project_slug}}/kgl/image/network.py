@@ -1,26 +1,17 @@
-"""Networks: any model of timm. Weights come from this machine first, then from the hub; their licence is shown."""
+"""Networks: any model of timm, built, and its parameters put into groups."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from kgl.competition import KAGGLE_INPUTS, load_competition
 from kgl.config import nearest
-from kgl.errors import KglError, usage
-from kgl.paths import find_workspace, read_json
-
-SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
-PRETRAINED, RANDOM = "pretrained", "none"
-HUB_CLIENTS = ("huggingface_hub", "httpx", "httpcore", "requests", "urllib3")
+from kgl.errors import usage
+from kgl.image.weights import PRETRAINED, RANDOM, config_beside, find_weights, greet_hub, origin_of, plain_errors
 
 
 @dataclass(frozen=True)
@@ -98,71 +89,18 @@ def build_network(
         arguments.setdefault("img_size", image_size)
     file = None if weights == RANDOM else find_weights(model, weights)
     if file is not None:
-        overlay = _config_beside(file) | {"input_size": (3, image_size, image_size)} | overlay | {"file": str(file)}
+        overlay = config_beside(file) | {"input_size": (3, image_size, image_size)} | overlay | {"file": str(file)}
     torch.manual_seed(keyed(seed))
-    with _told(model, file):
+    with plain_errors(model, file):
         if weights == PRETRAINED and file is None:
-            _greet_hub()
+            greet_hub()
         module = timm.create_model(**arguments, pretrained=weights != RANDOM, pretrained_cfg_overlay=overlay or None)
         if file is not None:
             torch.manual_seed(keyed(seed))
             _check_loaded(module, timm.create_model(**arguments, pretrained=False))
     data = timm.data.resolve_model_data_config(module)  # type: ignore[no-untyped-call]
     mean, std = _for_channels(data["mean"], in_chans), _for_channels(data["std"], in_chans)
-    return Network(module, arguments, mean, std, _origin(module, weights, file))
-
-
-def _for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Statistics of RGB for other numbers of channels: the mean for one, repeated for more (timm does neither)."""
-    if channels == 1:
-        return (float(np.mean(values)),)
-    return tuple(float(values[i % len(values)]) for i in range(channels))
-
-
-def find_weights(model: str, weights: str = PRETRAINED) -> Path | None:
-    """The file of the weights on this machine; None if there is none and the hub is to be asked.
-
-    Looked for in data/weights and in attached data sets: the file that is named, or `<model>.safetensors`, or
-    `model.safetensors` in a folder called like the model (and .bin, .pth, .pt); then in what the hub sent earlier.
-
-    Raises:
-        KglError: a file is named that does not exist.
-    """
-    workspace = find_workspace()
-    if weights != PRETRAINED and (workspace.root / weights).is_file():
-        return workspace.root / weights
-    wanted = {weights, *(weights + suffix for suffix in SUFFIXES)}
-    found = []
-    for folder in (workspace.root / "data" / "weights", KAGGLE_INPUTS[-1]):
-        for path in _weight_files(folder, load_competition(workspace).slug):
-            name = path.stem if path.stem not in ("model", "pytorch_model") else path.parent.name
-            if path.name in wanted if weights != PRETRAINED else name in (model, f"timm_{model}"):
-                return path
-            found.append(path.name)
-    if weights != PRETRAINED:
-        raise KglError(f"weights: no file {weights} in the workspace, data/weights or /kaggle/input."
-                       f"{nearest(weights, found)}")  # fmt: skip
-    return _sent_earlier(model)
-
-
-def _sent_earlier(model: str) -> Path | None:
-    """The weights in the hub's cache: asking the hub first takes a minute where there is no connection."""
-    import timm
-    from huggingface_hub import try_to_load_from_cache
-
-    config = timm.get_pretrained_cfg(model)
-    if config is None or not config.hf_hub_id:
-        return None
-    found = (try_to_load_from_cache(config.hf_hub_id, name) for name in ("model.safetensors", "pytorch_model.bin"))
-    return next((Path(path) for path in found if isinstance(path, str)), None)
-
-
-def _greet_hub() -> None:
-    """Raise at once where there is no connection: the hub's client would try for a minute."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
-
-    get_session().head(constants.ENDPOINT, timeout=10)
+    return Network(module, arguments, mean, std, origin_of(module, weights, file))
 
 
 def _check_loaded(module: nn.Module, fresh: nn.Module) -> None:
@@ -178,62 +116,11 @@ def _check_loaded(module: nn.Module, fresh: nn.Module) -> None:
         raise RuntimeError(f"{len(same)} of {len(tensors)} tensors are not in it, such as {same[0]}")
 
 
-@cache
-def _weight_files(folder: Path, slug: str) -> tuple[Path, ...]:
-    """The weight files below a folder; the contest's own folder is passed over, it may hold a million pictures."""
-    found = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in (slug, "competitions")]
-        found += [Path(root) / name for name in names if name.endswith(SUFFIXES)]
-    return tuple(sorted(found))
-
-
-def _config_beside(file: Path) -> dict[str, Any]:
-    """`pretrained_cfg` of a JSON file beside the weights, as the hub's repositories have it: mean, std, licence."""
-    for path in (file.with_suffix(".json"), file.with_name("config.json")):
-        if path.is_file():
-            values: dict[str, Any] = read_json(path)
-            return dict(values.get("pretrained_cfg", values))
-    return {}
-
-
-@contextmanager
-def _told(model: str, file: Path | None) -> Iterator[None]:
-    """Errors of building a network and of fetching its weights as one sentence."""
-    try:
-        yield
-    except TypeError as error:
-        raise usage(f"params: {model} does not take them: {error}.") from error
-    except RuntimeError as error:
-        if file is None and "No pretrained weights" not in str(error) and not _is_network_error(error):
-            raise
-        reason = str(error).strip().splitlines()[0]
-        where = f"the file {file}" if file else "timm"
-        raise KglError(f"{where} has no weights that fit {model} ({reason}); use a file or weights={RANDOM}.") from None
-    except Exception as error:
-        if not _is_network_error(error):
-            raise
-        raise KglError(
-            f"the weights of {model} are not on this machine and the hub cannot be reached ({type(error).__name__}); "
-            f"put {model}.safetensors into data/weights, attach it on Kaggle, or set weights={RANDOM}."
-        ) from error
-
-
-def _is_network_error(error: BaseException | None) -> bool:
-    """Whether the hub could not be reached or does not have the file; its client has errors of many families."""
-    while error is not None:
-        if isinstance(error, OSError) or type(error).__module__.startswith(HUB_CLIENTS):
-            return True
-        error = error.__cause__
-    return False
-
-
-def _origin(module: nn.Module, weights: str, file: Path | None) -> str:
-    if weights == RANDOM:
-        return "none, trained from scratch"
-    config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
-    place = str(file) if file else config.get("hf_hub_id") or config.get("url")
-    return f"{place} (licence: {config.get('license') or 'not stated; look before you use it in a contest'})"
+def _for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Statistics of RGB for other numbers of channels: the mean for one, repeated for more (timm does neither)."""
+    if channels == 1:
+        return (float(np.mean(values)),)
+    return tuple(float(values[i % len(values)]) for i in range(channels))
 
 
 def parameter_groups(
@@ -276,47 +163,3 @@ def freeze(module: nn.Module, frozen: bool) -> None:
     if frozen:
         module.eval()
         head_of(module).train().requires_grad_(True)
-
-
-@cache
-def pick_device() -> torch.device:
-    """The device of this process: a GPU that no other process of this kind has taken, else the CPU.
-
-    Worker processes thus spread over the GPUs by themselves; the lock ends with the process.
-    """
-    import tempfile
-
-    from filelock import FileLock, Timeout
-
-    if not torch.cuda.is_available():
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    for number in range(torch.cuda.device_count()):
-        lock = FileLock(Path(tempfile.gettempdir()) / f"kgl-cuda-{number}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except (Timeout, OSError):
-            continue
-        _LOCKS.append(lock)
-        return torch.device("cuda", number)
-    free = [torch.cuda.mem_get_info(number)[0] for number in range(torch.cuda.device_count())]
-    return torch.device("cuda", int(np.argmax(free)))
-
-
-_LOCKS: list[Any] = []  # held as long as the process lives
-
-
-def pick_precision(wanted: str, module: nn.Module, device: torch.device) -> torch.dtype:
-    """The type to compute in; weights stay float32.
-
-    "auto": bfloat16 on GPUs that have it, float16 on older ones (their loss is scaled), on CPUs float32, but bfloat16
-    where the CPU has the instructions and the convolutions are dense (it halves the speed of depthwise ones).
-    """
-    if wanted != "auto":
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
-    dense = len(convolutions) > 1 and all(m.groups == 1 for m in convolutions)
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return torch.bfloat16 if device.type == "cpu" and dense and supported() else torch.float32

@@ -24,8 +24,9 @@ from kgl.errors import KglError
 from kgl.experiment import Setting
 from kgl.image.cache import Pictures
 from kgl.image.checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
+from kgl.image.device import pick_precision
 from kgl.image.loader import batches, epoch_order, train_batch_count
-from kgl.image.network import freeze, keyed, parameter_groups, pick_precision
+from kgl.image.network import freeze, keyed, parameter_groups
 from kgl.image.predictor import CLASSES, Normalise, Spec, is_out_of_memory
 
 if TYPE_CHECKING:

@@ -11,15 +11,15 @@ import torch
 from safetensors.torch import save_file
 
 from kgl.errors import USAGE, KglError
+from kgl.image.device import pick_precision
 from kgl.image.network import (
     build_network,
     check_network,
-    find_weights,
     freeze,
     head_of,
     parameter_groups,
-    pick_precision,
 )
+from kgl.image.weights import find_weights
 from tests.conftest import Tiny
 
 STEM = "conv1.0.weight"
