@@ -164,3 +164,12 @@ def test_ones_own_function_draws_by_picture_and_leaves_the_callers_random_state_
 def test_ones_own_function_must_keep_type_and_shape(own: Own) -> None:
     with pytest.raises(KglError, match=r"augment: own: expected uint8 \(3, 8, 8\)"):
         apply_own(torch.zeros((2, 3, 8, 8), dtype=torch.uint8), own, draw(2, seed=0, epoch=0))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_each_operation_takes_any_strength_and_channels(channels: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, channels), dtype=np.uint8)
+    for number in range(len(OPERATIONS)):
+        for strength in (-1.0, -0.5, 0.0, 1e-3, 0.5, 1.0):
+            changed = operate(picture, (number + 0.5) / len(OPERATIONS), strength)
+            assert changed.shape == picture.shape and changed.dtype == np.uint8
