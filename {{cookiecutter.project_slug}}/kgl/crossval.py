@@ -153,8 +153,9 @@ def _train_folds(session: Session, experiment: Experiment, run: Run, options: Op
         return
     rows = gather_rows(session, experiment)
     rows = rows.few() if options.quick else rows
-    shared = plan(len(pending), len(rows.train), workers=options.workers)
-    for task in run_tasks(experiment, rows, pending, shared, forced=options.workers is not None):
+    workers = options.workers or experiment.at_once()
+    shared = plan(len(pending), len(rows.train), workers=workers)
+    for task in run_tasks(experiment, rows, pending, shared, forced=workers is not None):
         scores = read_scores(task)
         seed = f" seed {task.seed}" if len(run.seeds) > 1 else ""
         progress(f"fold {task.fold}{seed}  {show(scores['score'])}  {scores['seconds']:.1f} s")

@@ -40,10 +40,13 @@ class Part:
 class Setting:
     """What surrounds a model.
 
-    target, loss: what is predicted, and the metric to train on.
+    target, loss: what is predicted, and the metric to train on. metric: the contest's.
     seed, threads: the random state, and how many threads the model may use.
     raw_columns: the columns of the contest's rows; others are features. id_columns: those of them that name the row.
     quick: only a trial, with few rounds or epochs.
+    scratch: a folder for what a long training keeps in order to go on after it was killed; made by who uses it, kept
+        until the model is saved.
+    name: of the model, for lines of progress.
     """
 
     target: Target
@@ -53,6 +56,9 @@ class Setting:
     raw_columns: tuple[str, ...] = ()
     id_columns: tuple[str, ...] = ()
     quick: bool = False
+    scratch: Path | None = None
+    metric: str = ""
+    name: str = ""
 
 
 class Fitted(Protocol):
@@ -88,6 +94,10 @@ class Experiment(ABC):
 
     def check(self, target: Target, loss: str) -> None:  # noqa: B027 - most kinds have something to check, not all
         """Refuse settings that cannot work before anything is trained."""
+
+    def at_once(self) -> int | None:
+        """How many models of this kind may be trained beside each other; None: what rows and cores suggest."""
+        return None
 
     @abstractmethod
     def prepare_rows(self, rows: pd.DataFrame) -> pd.DataFrame:

@@ -44,6 +44,11 @@ class Task:
     folder: Path
 
     @property
+    def scratch(self) -> Path:
+        """What a killed training left to go on from; gone when the task is done."""
+        return self.folder.parent / f".{self.folder.name}-unfinished"
+
+    @property
     def is_done(self) -> bool:
         """Whether its folder is there: folders appear whole."""
         return self.folder.is_dir()
@@ -152,7 +157,18 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
     use_workspace(rows.workspace)  # in a worker process nothing has done that yet
     began, log = time.perf_counter(), io.StringIO()
     loss = get_metric(rows.metric).loss
-    setting = Setting(rows.target, loss, task.seed, threads, rows.raw_columns, rows.id_columns, rows.quick)
+    setting = Setting(
+        target=rows.target,
+        loss=loss,
+        seed=task.seed,
+        threads=threads,
+        raw_columns=rows.raw_columns,
+        id_columns=rows.id_columns,
+        quick=rows.quick,
+        scratch=task.scratch,
+        metric=rows.metric,
+        name=f"fold {task.fold} seed {task.seed}",
+    )
     inside = rows.fold_of == task.fold
     try:
         # BLAS sums in another order with more threads, and the last bit of a prediction must not depend on them
@@ -175,6 +191,7 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
         seconds = round(time.perf_counter() - began, 3)
         scores = {"score": None if np.isnan(value) else value, "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
         write_json(folder / "scores.json", scores)
+    shutil.rmtree(task.scratch, ignore_errors=True)
     return task
 
 

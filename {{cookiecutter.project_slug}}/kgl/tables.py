@@ -70,7 +70,7 @@ def load_data(workspace: Workspace) -> Data:
         KglError: facts are not known yet (2), files or columns are missing, load() lost the ids, test is empty (1).
     """
     competition = load_competition(workspace)
-    competition.require("task", "metric", "target", "files.train", "files.test")
+    competition.require("task", "metric", "target")  # the files, where load() reads them
     use_workspace(workspace)
     loaded = call_contest("load")
     if not (isinstance(loaded, tuple) and len(loaded) == 2 and all(isinstance(x, pd.DataFrame) for x in loaded)):

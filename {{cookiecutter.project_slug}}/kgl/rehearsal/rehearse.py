@@ -10,6 +10,8 @@ from pathlib import Path
 from kgl.competition import load_competition
 from kgl.errors import KglError
 from kgl.paths import Workspace, write_text
+from kgl.rehearsal.digits import FACTS as DIGITS_FACTS
+from kgl.rehearsal.digits import digits_contest
 from kgl.rehearsal.server import PracticeKaggle, Submission
 from kgl.rehearsal.titanic import sample_contest
 from kgl.session import Say
@@ -33,7 +35,8 @@ def rehearse(workspace: Workspace, say: Say = print) -> Submission:
     """Download, baseline, board, submit and, after the deadline, the private score, with the workspace's own code.
 
     Everything happens in a temporary copy with its own home folder and token; nothing of the user's is read or written
-    but the code. The contest is a sample: made-up passengers after the published table of those aboard the Titanic.
+    but the code. The contest is a sample: made-up passengers after the published table of those aboard the Titanic, or
+    handwritten digits where the workspace is for pictures.
 
     Args:
         workspace: where the code lies.
@@ -46,10 +49,14 @@ def rehearse(workspace: Workspace, say: Say = print) -> Submission:
         copy, home = Path(folder) / "workspace", Path(folder) / "home"
         shutil.copytree(workspace.root, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
         commands = [["download"], ["baseline"], ["board"], ["submit", "--yes"]]
-        if load_competition(workspace).target != ("Survived",):
+        make_contest = sample_contest
+        if load_competition(workspace).kind == "image":
+            make_contest = digits_contest
+            write_text(copy / "competition.toml", DIGITS_FACTS)
+        elif load_competition(workspace).target != ("Survived",):
             write_text(copy / "competition.toml", SAMPLE_FACTS)
             commands.insert(1, ["init", "--yes"])
-        with PracticeKaggle(sample_contest()) as kaggle:
+        with PracticeKaggle(make_contest()) as kaggle:
             contest = kaggle.contest
             say(f"Practice Kaggle on 127.0.0.1:{kaggle.port}, {contest.title}, {contest.daily_limit} submissions a day")
             environment = kaggle.environment(home) | {"PYTHONPATH": str(copy), "PYTHONIOENCODING": "utf-8"}

@@ -1,0 +1,1 @@
+"""One file an experiment; `kgl train NAME` trains the file NAME.py."""

@@ -1,0 +1,12 @@
+"""A small network from scratch at 32 pixels: does everything run? It needs no GPU and no weights, and sees little."""
+
+from kgl.image import Vision
+
+experiment = Vision(
+    model="resnet10t",
+    weights="none",
+    image_size=32,
+    mirror="none",  # right for digits and letters; most photographs may be mirrored
+    epochs=8,
+    learning_rate=2e-3,
+)

@@ -1,0 +1,51 @@
+"""Where a network is trained, and in which numbers."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+_LOCKS: list[Any] = []  # of GPUs, held as long as the process lives
+
+
+@cache
+def pick_device() -> torch.device:
+    """The device of this process: a GPU that no other process of this kind has taken, else the CPU.
+
+    Worker processes thus spread over the GPUs by themselves; the lock ends with the process.
+    """
+    from filelock import FileLock, Timeout
+
+    if not torch.cuda.is_available():
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    for number in range(torch.cuda.device_count()):
+        lock = FileLock(Path(tempfile.gettempdir()) / f"kgl-cuda-{number}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            continue
+        _LOCKS.append(lock)
+        return torch.device("cuda", number)
+    free = [torch.cuda.mem_get_info(number)[0] for number in range(torch.cuda.device_count())]
+    return torch.device("cuda", int(np.argmax(free)))
+
+
+def pick_precision(wanted: str, module: nn.Module, device: torch.device) -> torch.dtype:
+    """The type to compute in; weights stay float32.
+
+    "auto": bfloat16 on GPUs that have it, float16 on older ones (their loss is scaled), on CPUs float32, but bfloat16
+    where the CPU has the instructions and the convolutions are dense (it halves the speed of depthwise ones).
+    """
+    if wanted != "auto":
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+    dense = len(convolutions) > 1 and all(m.groups == 1 for m in convolutions)
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return torch.bfloat16 if device.type == "cpu" and dense and supported() else torch.float32

@@ -1,0 +1,215 @@
+"""The contest's pictures as rows: which file each id has, and its label, in the three layouts; nothing is moved."""
+
+import hashlib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import click
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kgl.competition import Competition, data_root, load_competition
+from kgl.errors import KglError, usage
+from kgl.paths import Workspace, find_workspace
+from kgl.tables import ID, numbered, read_table, text_ids
+
+PATH = "path"
+SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|webp|gif|bmp|tiff?|avif|jp2|ppm|pgm)$", re.IGNORECASE)
+Part = Literal["train", "test"]
+
+
+def read_images(part: Part) -> pd.DataFrame:
+    """The rows of this workspace's contest, for load() in contest.py; see `image_rows`."""
+    workspace = find_workspace()
+    return image_rows(workspace, load_competition(workspace), part)
+
+
+def image_rows(workspace: Workspace, competition: Competition, part: Part) -> pd.DataFrame:
+    """A row a picture: `__id__`, the table's own columns, `path`, and in train the target.
+
+    `path` is relative to the contest's folder with forward slashes, and empty where a table names a file that is not
+    there. Test rows without a table are those of the sample submission, else a row a file.
+
+    Raises:
+        KglError: facts are not known yet (2); no folder, no pictures, or names that do not fit the pattern (1).
+    """
+    competition.require("images.layout", f"images.{part}_dir")
+    root = data_root(workspace, competition)
+    folder = getattr(competition.images, f"{part}_dir")
+    files, others = list_files(root, folder)
+    if not files:
+        raise KglError(f"no pictures in {root / folder}; run kgl download, or correct images.{part}_dir.")
+    if others:
+        click.echo(f"{folder}: {len(others)} other files are left out (the first: {others[0]})", err=True)
+    table = getattr(competition.files, part)
+    if competition.images.layout == "csv" and part == "train":
+        competition.require("files.train", "images.column")
+    if competition.images.layout == "csv" and table:
+        return _rows_of_table(root / table, files, folder, competition)
+    sample = competition.files.sample_submission
+    if part == "test" and sample:
+        return _rows_of_sample(root / sample, files, folder, competition)
+    rows = _rows_of_files(files, folder, competition)
+    if part == "train":
+        competition.require("target")
+        rows[competition.target[0]] = list(_labels(files, folder, competition))
+    return rows
+
+
+def list_files(root: Path, folder: str) -> tuple[list[str], list[str]]:
+    """The pictures below a folder, by their ending or without one, and the other files: sorted, relative to `root`."""
+    found: tuple[list[str], list[str]] = [], []
+    for base, folders, names in os.walk(root / folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        for name in names:
+            stray = name.startswith(".") or not ("." not in name or SUFFIX.search(name))
+            found[stray].append(Path(base, name).relative_to(root).as_posix())
+    return sorted(found[0]), sorted(found[1])
+
+
+class Lookup:
+    """Files by the names that tables give them: with or without folders and endings."""
+
+    def __init__(self, files: Iterable[str], folder: str) -> None:
+        self._exact: dict[str, str] = {}
+        self._loose: Mapping[str, list[str]] = defaultdict(list)
+        for file in files:
+            whole, name = inside(file, folder), PurePosixPath(file).name
+            self._exact |= {file: file, whole: file}
+            for key in {_bare(file), _bare(whole), name, _bare(name)}:
+                self._loose[key].append(file)
+
+    def __call__(self, value: str) -> str:
+        """The file's path, or nothing.
+
+        Raises:
+            KglError: the name fits several files.
+        """
+        name = value.strip().replace("\\", "/").removeprefix("./")
+        if name in self._exact:
+            return self._exact[name]
+        last = PurePosixPath(name).name
+        for key in (name, _bare(name), last, _bare(last)):
+            fitting = self._loose.get(key, [])
+            if len(fitting) > 1:
+                raise KglError(f"'{value}' may be {fitting[0]} or {fitting[1]}; correct the folder or images.column.")
+            if fitting:
+                return fitting[0]
+        return ""
+
+
+def _bare(path: str) -> str:
+    """Without a picture's ending; other dots belong to the name."""
+    return SUFFIX.sub("", path)
+
+
+def inside(file: str, folder: str) -> str:
+    """A path relative to `root` as one relative to `folder`."""
+    return PurePosixPath(file).relative_to(folder).as_posix()
+
+
+def _rows_of_table(table: Path, files: Sequence[str], folder: str, competition: Competition) -> pd.DataFrame:
+    column, one_label = competition.images.column, competition.task in ("binary", "multiclass")
+    rows, texts = read_table(table), read_table(table, text="all")
+    if column not in rows:
+        there = ", ".join(map(str, rows))
+        raise usage(f"images.column: {table.name} has no column '{column}', it has {there}; correct competition.toml.")
+    for name in {column, *competition.id} & set(rows):
+        rows[name] = texts[name].astype("str")
+    for name in set(competition.target if one_label else ()) & set(rows):
+        rows[name] = as_numbers(texts[name].astype("str"))
+    rows = _with_ids(rows, competition.id or (column,))
+    return rows.assign(**{PATH: _find(rows[column], files, folder, table.name)})
+
+
+def _with_ids(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    ids = text_ids(rows, columns)
+    if ids is None or ids.duplicated().any():
+        ids = pd.Series(numbered("r", range(1, len(rows) + 1)), index=rows.index, dtype="str")
+    return rows.assign(**{ID: ids})[[ID, *rows.columns.drop(ID, errors="ignore")]]
+
+
+def _rows_of_sample(sample: Path, files: Sequence[str], folder: str, competition: Competition) -> pd.DataFrame:
+    names = read_table(sample, text="all")
+    column = next((name for name in competition.id if name in names), str(names.columns[0]))
+    rows = _with_ids(names[[column]], (column,))
+    return rows.assign(**{PATH: _find(rows[column], files, folder, sample.name)})
+
+
+def _rows_of_files(files: Sequence[str], folder: str, competition: Competition) -> pd.DataFrame:
+    ids = next(ids for ids in _ids_of_files(files, folder, competition.images.pattern) if len(set(ids)) == len(files))
+    columns = dict.fromkeys((ID, *competition.id[:1]), ids)
+    return pd.DataFrame({**columns, PATH: list(files)}).astype("str")
+
+
+def _ids_of_files(files: Sequence[str], folder: str, pattern: str) -> Iterator[list[str]]:
+    """The pattern's `id`, the stem, the path: the first that is different for every file is taken."""
+    matches = [re.search(pattern, inside(file, folder)) for file in files] if "(?P<id>" in pattern else []
+    if matches and all(matches):
+        yield [match["id"] for match in matches if match]
+    yield [_bare(PurePosixPath(file).name) for file in files]
+    yield [_bare(inside(file, folder)) for file in files]
+    yield [inside(file, folder) for file in files]
+
+
+def _labels(files: Sequence[str], folder: str, competition: Competition) -> Iterator[str]:
+    by_folder = competition.images.layout == "folder"
+    if not by_folder:
+        competition.require("images.pattern")
+    pattern = r"^(?P<label>[^/]+)/" if by_folder else competition.images.pattern
+    for file in files:
+        match = re.search(pattern, inside(file, folder))
+        if match and match.groupdict().get("label"):
+            yield match["label"]
+        elif by_folder:
+            raise KglError(f"{file} lies in no class folder; remove it, or correct images.train_dir or layout.")
+        else:
+            raise KglError(
+                f"{file} does not fit images.pattern {pattern!r}, which should find a group 'label' as in "
+                r"(?P<label>cat|dog)\.(?P<id>\d+); correct it in competition.toml."
+            )
+
+
+def _find(values: pd.Series, files: Sequence[str], folder: str, table: str) -> list[str]:
+    find = Lookup(files, folder)
+    paths = [find(str(value)) for value in values]
+    missing = [str(value) for value, path in zip(values, paths, strict=True) if not path]
+    if len(missing) == len(paths):
+        raise KglError(
+            f"no row of {table} names a picture in {folder} (the first row: {missing[0]!r}, "
+            f"the first file: {files[0]}); correct images.column or the folder in competition.toml."
+        )
+    if missing:
+        click.echo(f"{table}: {len(missing)} rows have no picture in {folder} (the first: {missing[0]!r})", err=True)
+    return paths
+
+
+def as_numbers(labels: pd.Series) -> pd.Series:
+    """Labels read as text, as numbers where none would change ('001' would); an empty cell is missing, 'NA' is not."""
+    labels = labels.mask(labels == "")
+    numbers = pd.to_numeric(labels, errors="coerce")
+    keep = (numbers.isna() & labels.notna()).any() or labels.str.fullmatch(r"0\d+").any()
+    return labels if keep else numbers
+
+
+def equal_files(paths: Sequence[str], *, root: Path) -> NDArray[np.int64]:
+    """A code a file: the same for files of equal content, so that a split can keep them together.
+
+    A file that is not there has a code of its own.
+    """
+    by_size: Mapping[int, list[int]] = defaultdict(list)
+    for i, path in enumerate(paths):
+        if path and (root / path).is_file():
+            by_size[(root / path).stat().st_size].append(i)
+    codes = np.arange(len(paths), dtype=np.int64)
+    for group in by_size.values():
+        first: dict[bytes, int] = {}
+        for i in group if len(group) > 1 else ():  # only files of equal size are read
+            digest = hashlib.blake2b((root / paths[i]).read_bytes(), digest_size=16).digest()
+            codes[i] = first.setdefault(digest, i)
+    return codes

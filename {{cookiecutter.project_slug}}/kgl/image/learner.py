@@ -1,0 +1,217 @@
+"""From rows to a trained network and back: pictures of rows, targets of networks, predictions of rows."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kgl.competition import data_root, load_competition
+from kgl.errors import KglError
+from kgl.experiment import Part, Setting
+from kgl.image.cache import Pictures, open_pictures
+from kgl.image.decode import Fit
+from kgl.image.device import pick_device
+from kgl.image.experiment import Vision
+from kgl.image.files import PATH
+from kgl.image.loader import batches
+from kgl.image.network import Network, build_network
+from kgl.image.predictor import Predictor, Spec
+from kgl.image.train import Lesson, Training
+from kgl.metrics import get_metric
+from kgl.paths import find_workspace
+from kgl.scoring import score
+from kgl.tables import ID
+
+Array = NDArray[Any]
+ALBUM, PLACE = "__album__", "__place__"  # of prepared rows: the pictures of all rows, and which of them is the row's
+SHOWN = 10  # unreadable files by name
+LOGS = {"rmse_log": ("log", np.log), "rmsle": ("log1p", np.log1p)}  # of losses on logarithms
+
+
+@dataclass(frozen=True)
+class Album:
+    """Pictures as a cell of a table, which must not look like a list."""
+
+    pictures: Pictures
+
+
+def add_pictures(rows: pd.DataFrame, *, size: int, channels: int, fit: Fit) -> pd.DataFrame:
+    """The rows with their pictures; files that cannot be read are named.
+
+    Raises:
+        KglError: the rows have no column `path`, or no picture can be read.
+    """
+    if PATH not in rows:
+        raise KglError(f"the rows have no column '{PATH}'; read them with read_images in load() of contest.py.")
+    workspace = find_workspace()
+    pictures = open_pictures(
+        rows[PATH].fillna("").astype(str).tolist(),
+        root=data_root(workspace, load_competition(workspace)),
+        size=(size, size),
+        channels=channels,
+        fit=fit,
+        cache_dir=workspace.cache,
+        say=_tell,
+    )
+    if pictures.bad:
+        named = [f"{rows[PATH].iloc[i] or rows[ID].iloc[i]!s} ({why})" for i, why in list(pictures.bad.items())[:SHOWN]]
+        rest = f" and {len(pictures.bad) - SHOWN} more" if len(pictures.bad) > SHOWN else ""
+        _tell(f"{len(pictures.bad)} of {len(rows)} pictures cannot be read; training leaves them out, "
+              f"predictions give them the average: {', '.join(named)}{rest}")  # fmt: skip
+    if len(pictures.bad) == len(rows) > 0:
+        raise KglError(f"none of {len(rows)} pictures can be read; look at [images] in competition.toml.")
+    album = np.empty(len(rows), dtype=object)
+    album.fill(Album(pictures))
+    return rows.assign(**{ALBUM: album, PLACE: np.arange(len(rows))})
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def album_of(rows: pd.DataFrame) -> tuple[Pictures, Array, Array]:
+    """The pictures, the place of each row in them, and which rows can be read."""
+    pictures: Pictures = rows[ALBUM].iloc[0].pictures
+    places = rows[PLACE].to_numpy()
+    return pictures, places, ~np.isin(places, list(pictures.bad))
+
+
+@dataclass
+class FittedVision:
+    """A trained network."""
+
+    predictor: Predictor
+    batch_size: int
+
+    def predict(self, rows: pd.DataFrame) -> Array:
+        """(n, columns) predictions; rows whose picture cannot be read get the average of the training rows."""
+        predictions = np.tile(np.array(self.predictor.spec.prior), (len(rows), 1))
+        if len(rows):
+            pictures, places, readable = album_of(rows)
+            predictions[readable] = predict_pictures(self.predictor, pictures, places[readable], self.batch_size)
+        return predictions
+
+    def save(self, folder: Path) -> None:
+        """Weights, what they mean, and the code that predicts with them; no pickle."""
+        self.predictor.save(folder)
+
+
+def predict_pictures(predictor: Predictor, pictures: Pictures, places: Array, batch_size: int) -> Array:
+    """(len(places), columns) predictions of readable pictures."""
+    return predictor.predict(unchanged(pictures, places, batch_size, predictor.device))
+
+
+def unchanged(pictures: Pictures, places: Array, batch_size: int, device: torch.device) -> Iterator[Tensor]:
+    """Batches of pictures in their order, as they are."""
+    pin = device.type == "cuda"
+    for batch, _ in batches(pictures, places, batch_size=batch_size, size=pictures.size, augment=None, pin=pin):
+        yield batch
+
+
+def load_vision(recipe: Vision, folder: Path) -> FittedVision:
+    """Read what `FittedVision.save` wrote.
+
+    Raises:
+        KglError: the folder holds no saved network.
+    """
+    try:
+        return FittedVision(Predictor.load(folder, pick_device()), recipe.batch_size)
+    except FileNotFoundError:
+        raise KglError(f"{folder} holds no saved network; train the run again.") from None
+
+
+def fit_vision(recipe: Vision, part: Part, setting: Setting) -> FittedVision:
+    """Train a network on one part of the rows.
+
+    Raises:
+        KglError: no row is left to train on; see `build_network` and `Training.run`.
+    """
+    device = pick_device()
+    pictures, places, readable = album_of(part.rows)
+    held = part.holdout & readable if recipe.choose == "holdout" else np.zeros(len(readable), dtype=bool)
+    used = readable & ~held
+    if int(used.sum()) < 2:
+        raise KglError(f"{int(used.sum())} of {len(used)} training rows have a readable picture; two are needed.")
+    if not readable.all():
+        print(f"{int((~readable).sum())} of {len(readable)} training rows left out: their pictures cannot be read")
+    outputs = len(setting.target.columns)
+    network = build_network(
+        recipe.model,
+        outputs=outputs,
+        image_size=recipe.image_size,
+        in_chans=recipe.in_chans,
+        params=recipe.params,
+        weights=recipe.weights,
+        seed=setting.seed,
+    )
+    print(f"{recipe.model} on {device}, weights: {network.origin}")
+    table, spec = _describe(recipe, network, part.y, used, setting)
+    targets = np.full((len(pictures), outputs), np.nan, dtype=np.float32)
+    targets[places[used]] = table[used]
+
+    metric = get_metric(setting.metric)
+
+    def judge(module: nn.Module) -> float:
+        predictions = predict_pictures(Predictor(spec, module, device), pictures, places[held], recipe.batch_size)
+        return score(metric, setting.target, part.y[held], predictions)
+
+    lesson = Lesson(
+        pictures=pictures,
+        rows=places[used],
+        targets=targets,
+        class_weight=_class_weight(recipe, table[used], setting),
+        absolute=setting.loss.removeprefix("mean_") in ("mae", "mape"),
+        score=judge if held.any() else None,
+        greater_is_better=metric.greater_is_better,
+    )
+    training = Training(recipe, network.module, spec, lesson, setting=setting, device=device)
+    return FittedVision(Predictor(spec, training.run(), device), recipe.batch_size)
+
+
+def _describe(recipe: Vision, network: Network, y: Array, used: Array, setting: Setting) -> tuple[Array, Spec]:
+    """Targets as a network learns them, (n, outputs), and how its outputs are read; by the rows that are used alone."""
+    target, loss = setting.target, setting.loss.removeprefix("mean_")
+    center = scale = np.zeros(0)
+    log = ""
+    if target.one_label:
+        table = np.eye(len(target.labels))[y]
+    elif target.task == "multilabel":
+        table = y.astype(float)
+    else:
+        log, forward = LOGS.get(loss, ("", np.asarray))
+        values = forward(y if y.ndim == 2 else y[:, None])
+        center, scale = values[used].mean(axis=0), values[used].std(axis=0)
+        scale = np.where(scale > 0, scale, 1.0)
+        table = (values - center) / scale
+    spec = Spec(
+        arguments=network.arguments,
+        image_size=recipe.image_size,
+        channels=recipe.in_chans,
+        fit=recipe.resize,
+        mean=network.mean,
+        std=network.std,
+        mirror=recipe.mirror,
+        task=target.task,
+        columns=target.columns,
+        prior=(),
+        center=tuple(center.tolist()),
+        scale=tuple(scale.tolist()),
+        log=log,
+    )
+    prior = spec.values(table[used].mean(axis=0, keepdims=True))[0]
+    return table, replace(spec, prior=tuple(prior.tolist()))
+
+
+def _class_weight(recipe: Vision, table: Array, setting: Setting) -> Array | None:
+    """What makes each class count the same, where the experiment or the contest's metric asks for it."""
+    if not setting.target.one_label or not (recipe.balanced or setting.loss.endswith("balanced_logloss")):
+        return None
+    count = table.sum(axis=0)
+    return np.asarray(len(table) / (np.count_nonzero(count) * np.maximum(count, 1)))

@@ -1,0 +1,171 @@
+"""A trained network and what its numbers mean. Needs torch, torchvision and timm, and of this package what it copies.
+
+A copy of this file lies beside every saved model, and predicts without the workspace:
+
+    python predict.py picture.jpg another.png        one line a picture: its path, then the predictions
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kgl.image.decode import Fit, UnreadableImage, decode
+
+Array = NDArray[Any]
+WEIGHTS, SPEC = "model.safetensors", "model.json"
+CLASSES = ("binary", "multiclass")
+# how values are learnt, and back: with a loss on logarithms, squared errors are right on the logarithm
+INVERSE: dict[str, Any] = {"": np.asarray, "log": np.exp, "log1p": np.expm1}
+# axes of pictures that are flipped, a view each
+MIRRORS: dict[str, list[tuple[int, ...]]] = {"none": [()], "horizontal": [(), (3,)], "both": [(), (3,), (2,), (2, 3)]}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that prediction needs beside the weights.
+
+    Args:
+        arguments: those of `timm.create_model`.
+        image_size, channels, fit: how a file becomes a picture; see `decode`.
+        mean, std: of each channel of pictures between 0 and 1.
+        mirror: which mirror images are predicted too, and averaged.
+        task, columns: what is predicted, and the names of the columns.
+        prior: the prediction for a picture that cannot be read, (columns,).
+        center, scale, log: how the values of a regression were standardised, each (columns,).
+    """
+
+    arguments: dict[str, Any]
+    image_size: int
+    channels: int
+    fit: Fit
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    mirror: str
+    task: str
+    columns: tuple[str, ...]
+    prior: tuple[float, ...]
+    center: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    log: str = ""
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """What averages well: probabilities, or standardised values; (n, columns) of the network's outputs."""
+        if self.task in CLASSES:
+            return outputs.double().softmax(dim=1)
+        return outputs.double().sigmoid() if self.task == "multilabel" else outputs.double()
+
+    def values(self, predictions: Array) -> Array:
+        """Averaged predictions on the scale of the target."""
+        if not self.center:
+            return predictions
+        return np.asarray(INVERSE[self.log](predictions * np.array(self.scale) + np.array(self.center)))
+
+
+class Predictor:
+    """A network in evaluation mode that predicts in float32, each picture on its own."""
+
+    def __init__(self, spec: Spec, module: nn.Module, device: torch.device | str = "cpu") -> None:
+        self.spec, self.device = spec, torch.device(device)
+        self.module: nn.Module = module.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.normalise = Normalise(spec.mean, spec.std, self.device)
+
+    def predict(self, batches: Iterable[Tensor]) -> Array:
+        """(n, columns) float64 predictions of batches of uint8 pictures, (n, channels, size, size)."""
+        parts = [self._probe(batch).cpu().numpy() for batch in batches]
+        return self.spec.values(np.concatenate(parts)) if parts else np.zeros((0, len(self.spec.columns)))
+
+    @torch.inference_mode()
+    def _probe(self, batch: Tensor) -> Tensor:
+        try:
+            pictures = self.normalise(batch)
+            views = [self.module(pictures.flip(dims)).float() for dims in MIRRORS[self.spec.mirror]]
+            return torch.stack([self.spec.predictions(view) for view in views]).mean(dim=0)
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or len(batch) == 1:
+                raise
+        return torch.cat([self._probe(half) for half in batch.tensor_split(2)])
+
+    def predict_files(self, paths: Sequence[Path | str], batch_size: int = 64) -> Array:
+        """(n, columns) predictions of picture files; the prior for those that cannot be read."""
+        predictions = np.tile(np.array(self.spec.prior), (len(paths), 1))
+        size = (self.spec.image_size, self.spec.image_size)
+        for first in range(0, len(paths), batch_size):
+            read: dict[int, Tensor] = {}
+            for i, path in enumerate(paths[first : first + batch_size], start=first):
+                try:
+                    pixels = decode(Path(path), channels=self.spec.channels, size=size, fit=self.spec.fit)
+                    read[i] = torch.as_tensor(pixels).permute(2, 0, 1)
+                except UnreadableImage as error:
+                    print(f"{error}; it gets the prior", file=sys.stderr)
+            if read:
+                predictions[list(read)] = self.predict([torch.stack(list(read.values()))])
+        return predictions
+
+    def save(self, folder: Path) -> None:
+        """Write weights, spec, and the code that predicts with them."""
+        from safetensors.torch import save_file
+
+        state, plain = self.module.state_dict(), torch.contiguous_format
+        save_file({name: t.cpu().clone(memory_format=plain) for name, t in state.items()}, folder / WEIGHTS)
+        versions = {"torch": torch.__version__, "timm": timm.__version__}
+        (folder / SPEC).write_text(json.dumps(asdict(self.spec) | {"versions": versions}, indent=2), encoding="utf-8")
+        here = Path(__file__)
+        copies = {here: "predict.py", here.with_name("decode.py"): "kgl/image/decode.py"}
+        copies |= {here.parents[1] / "errors.py": "kgl/errors.py"}
+        (folder / "kgl" / "image").mkdir(parents=True)
+        for source, copy in copies.items():
+            (folder / copy).write_text(source.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> "Predictor":
+        """The network that `save` wrote."""
+        from safetensors.torch import load_file
+
+        values: dict[str, Any] = json.loads((folder / SPEC).read_text(encoding="utf-8"))
+        del values["versions"]
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        spec = Spec(**values)
+        module = timm.create_model(**spec.arguments, pretrained=False)
+        module.load_state_dict(load_file(folder / WEIGHTS))
+        return cls(spec, module, device)
+
+
+class Normalise:
+    """uint8 pictures to what the network takes, on its device; three channels become one by their luminance."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
+        self.device = device
+        self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1) * 255
+        self.scale = 1 / (torch.tensor(std, device=device).view(1, -1, 1, 1) * 255)
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        pictures = pictures.to(self.device, non_blocking=True).float()
+        return ((pictures - self.mean) * self.scale).contiguous(memory_format=torch.channels_last)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was too small, that of a GPU or of the machine."""
+    words = ("not enough memory", "can't allocate memory", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error).lower() for word in words)
+
+
+def lines(folder: Path, paths: Sequence[str]) -> Iterator[str]:
+    """A table of tab-separated predictions of picture files."""
+    predictor = Predictor.load(folder)
+    yield "\t".join(["path", *predictor.spec.columns])
+    for path, row in zip(paths, predictor.predict_files(paths), strict=True):
+        yield "\t".join([path, *(f"{value:.9g}" for value in row)])
+
+
+if __name__ == "__main__":
+    for line in lines(Path(__file__).parent, sys.argv[1:]):
+        print(line)

@@ -1,0 +1,317 @@
+"""The training of a network: one recipe in plain PyTorch, from top to bottom.
+
+Every random number depends on (seed, epoch, sample) or (seed, step), so a training that is killed at any moment and
+started again ends with the same weights, bit for bit on a CPU, as one that was never interrupted.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from kgl.errors import KglError
+from kgl.experiment import Setting
+from kgl.image.cache import Pictures
+from kgl.image.checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
+from kgl.image.device import pick_precision
+from kgl.image.loader import batches, epoch_order, train_batch_count
+from kgl.image.network import freeze, keyed, parameter_groups
+from kgl.image.predictor import CLASSES, Normalise, Spec, is_out_of_memory
+
+if TYPE_CHECKING:
+    from kgl.image.experiment import Vision
+
+Array = NDArray[Any]
+SAVE_EVERY = 300.0  # seconds between checkpoints inside an epoch
+LOOK_EVERY = 50  # steps between looks at the loss: each makes a GPU wait
+COMPILE_PAYS_FROM = 300_000  # pictures in all epochs: compiling takes about a minute
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learnt, from what.
+
+    pictures: of all rows. rows: those that are trained on, positions in `pictures`.
+    targets: (len(pictures), outputs) float32: shares of classes, 0/1 of labels or standardised values; NaN elsewhere.
+    class_weight: a weight a class, or None. absolute: whether values are learnt by absolute errors.
+    score: the contest's metric of a network on the inner holdout and whether greater is better; None without a holdout.
+    """
+
+    pictures: Pictures
+    rows: Array
+    targets: Array
+    class_weight: Array | None = None
+    absolute: bool = False
+    score: Callable[[nn.Module], float] | None = None
+    greater_is_better: bool = True
+
+
+@dataclass
+class Progress:
+    """How far a training has come: plain values, kept in the checkpoint."""
+
+    epoch: int = 0
+    batch: int = 0  # steps done in this epoch
+    step: int = 0  # steps done in all
+    parts: int = 1  # a step's rows go through the network in so many parts
+    threads: int = 1  # sums depend on it
+    seconds: float = 0.0
+    best: float | None = None
+    history: list[str] = field(default_factory=list)
+    scaler: dict[str, Any] = field(default_factory=dict)
+
+
+class Training:
+    """One network in training.
+
+    Args:
+        recipe: the experiment, whose settings are the recipe's numbers.
+        module: the network, changed in place.
+        spec: how it reads pictures and what its outputs mean.
+        lesson: what it learns.
+        setting: the seed of everything that is drawn; the folder of checkpoints; the name before lines of progress.
+        device: where it is trained.
+    """
+
+    def __init__(
+        self,
+        recipe: "Vision",
+        module: nn.Module,
+        spec: Spec,
+        lesson: Lesson,
+        *,
+        setting: Setting,
+        device: torch.device,
+    ) -> None:
+        self.recipe, self.spec, self.lesson, self.device = recipe, spec, lesson, device
+        self.seed, self.scratch, self.name = setting.seed, setting.scratch, setting.name
+        self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.size = recipe.batch_size * recipe.accumulate
+        self.steps = train_batch_count(len(lesson.rows), self.size)  # an epoch
+        self.total = self.steps * recipe.epochs
+        groups = parameter_groups(
+            self.module,
+            weight_decay=recipe.weight_decay,
+            layer_decay=recipe.layer_decay,
+            head_scale=recipe.head_scale,
+        )
+        self.optimizer = create_optimizer_v2(groups, opt=recipe.optimizer, lr=recipe.learning_rate)
+        self.schedule, _ = create_scheduler_v2(
+            self.optimizer,
+            sched="cosine",
+            num_epochs=recipe.epochs,
+            warmup_epochs=min(recipe.warmup_epochs, recipe.epochs / 4),  # type: ignore[arg-type]
+            warmup_lr=recipe.learning_rate / 100,
+            min_lr=recipe.learning_rate / 100,
+            step_on_epochs=False,
+            updates_per_epoch=self.steps,
+        )
+        self.precision = pick_precision(recipe.precision, self.module, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
+        self.ema = ModelEmaV3(self.module, decay=recipe.ema, use_warmup=True) if recipe.ema else None
+        self.normalise = Normalise(spec.mean, spec.std, device)
+        self.mixes = [mix(alpha=a) for mix, a in ((v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix)) if a]
+        weight = lesson.class_weight
+        self.class_weight = None if weight is None else torch.tensor(weight, dtype=torch.float32, device=device)
+        self.forward = torch.compile(self.module) if self._compile_pays() else self.module
+        self.progress = Progress(parts=recipe.accumulate, threads=setting.threads)
+        self.best: dict[str, Tensor] = {}
+        self.loss_sum = torch.zeros((), device=device)
+
+    def _compile_pays(self) -> bool:
+        if self.device.type != "cuda" or sys.platform == "win32":
+            return False
+        return self.recipe.compile and self.total * self.size >= COMPILE_PAYS_FROM
+
+    def run(self) -> nn.Module:
+        """Train to the end, or to the time limit, and give back the network that predicts.
+
+        That is the one of the last epoch, its moving average if there is one, or the best on the inner holdout.
+
+        Raises:
+            KglError: the loss is no longer a number, or memory is too small for two pictures.
+        """
+        self._resume()
+        torch.set_num_threads(self.progress.threads)
+        self.began, self.saved = time.monotonic() - self.progress.seconds, time.monotonic()
+        torch.backends.cudnn.benchmark = True
+        while self.progress.epoch < self.recipe.epochs and not self._time_is_over():
+            self._epoch()
+        if self.progress.step < self.total:
+            self._say(f"{self.recipe.minutes:g} minutes are over: {self.progress.step} of {self.total} steps")
+        chosen: nn.Module = self.ema.module if self.ema else self.module
+        if self.best:
+            chosen.load_state_dict(self.best)
+        return chosen.requires_grad_(True)
+
+    def _epoch(self) -> None:
+        now, began = self.progress, time.monotonic()
+        freeze(self.module, now.epoch < self.recipe.frozen_epochs)
+        order = epoch_order(self.lesson.rows, seed=self.seed, epoch=now.epoch)
+        first = now.batch
+        for pictures, rows in batches(
+            self.lesson.pictures,
+            order,
+            batch_size=self.size,
+            size=(self.spec.image_size, self.spec.image_size),
+            augment=self.recipe.augmentation(),
+            seed=self.seed,
+            epoch=now.epoch,
+            skip=now.batch,
+            pin=self.device.type == "cuda",
+        ):
+            self._step(pictures, torch.from_numpy(self.lesson.targets[rows]))
+            now.batch, now.step = now.batch + 1, now.step + 1
+            if now.step % LOOK_EVERY == 0:
+                self._check_loss()
+                self._show((now.batch - first) * self.size / (time.monotonic() - began))
+            if time.monotonic() - self.saved > SAVE_EVERY and now.batch < self.steps:
+                self._save()
+            if self._time_is_over():
+                return
+        self._end_epoch(time.monotonic() - began, first)
+
+    def _step(self, pictures: Tensor, targets: Tensor) -> None:
+        """One step of the optimizer; where memory is too small the rows go through in smaller parts."""
+        self.schedule.step_update(self._place())
+        while not self._backward(pictures, targets):
+            self.progress.parts *= 2
+            size, rows = self.spec.image_size, len(pictures) // self.progress.parts
+            if rows < 2:
+                raise KglError(f"memory is too small for two pictures of {size} pixels; lower image_size.")
+            self._say(f"out of memory: {rows} pictures at once from step {self.progress.step + 1} on, as many a step")
+        self.scaler.unscale_(self.optimizer)
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.ema:
+            self.ema.update(self.module, step=self.progress.step + 1)
+
+    def _backward(self, pictures: Tensor, targets: Tensor) -> bool:
+        """Gradients of all rows; False if memory was too small. Dropout and mixing draw by (seed, step)."""
+        torch.manual_seed(keyed(self.seed, self.progress.step))
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        parts = max(1, min(self.progress.parts, len(pictures) // 2))  # one row alone has no batch statistics
+        try:
+            for x, y in zip(pictures.tensor_split(parts), targets.tensor_split(parts), strict=True):
+                loss = self._loss(self.normalise(x), y.to(self.device)) * (len(x) / len(pictures))
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        self.loss_sum += total
+        return True
+
+    def _loss(self, x: Tensor, y: Tensor) -> Tensor:
+        if self.mixes and len(x) > 1:
+            x, y = self.mixes[int(torch.randint(len(self.mixes), ()))](x, y)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            outputs = self.forward(x).float()
+        smoothing = self.recipe.label_smoothing
+        if self.spec.task in CLASSES:
+            return F.cross_entropy(outputs, y, weight=self.class_weight, label_smoothing=smoothing)
+        if self.spec.task == "multilabel":
+            return F.binary_cross_entropy_with_logits(outputs, y * (1 - smoothing) + smoothing / 2)
+        return F.l1_loss(outputs, y) if self.lesson.absolute else F.mse_loss(outputs, y)
+
+    def _place(self) -> int:
+        """The place in the schedule: the step, or further where time would run out before the learning rate is low."""
+        limit = self.recipe.minutes * 60
+        hurry = (time.monotonic() - self.began) / limit * self.total if limit else 0
+        return max(self.progress.step, min(int(hurry), self.total))
+
+    def _time_is_over(self) -> bool:
+        return 0 < self.recipe.minutes * 60 < time.monotonic() - self.began
+
+    def _check_loss(self) -> None:
+        """Stop where the loss is no number any more, before such weights are saved."""
+        now = self.progress
+        if not math.isfinite(float(self.loss_sum)):
+            rate = self.optimizer.param_groups[-1]["lr"]
+            raise KglError(
+                f"the loss is no longer a number (epoch {now.epoch + 1}, step {now.step}, learning rate {rate:.1e}, "
+                f"{str(self.precision).removeprefix('torch.')}); lower learning_rate or set precision=fp32."
+            )
+
+    def _show(self, speed: float) -> None:
+        """Where the epoch stands, on a terminal alone; the next line takes its place."""
+        if sys.stderr.isatty():
+            now = self.progress
+            line = f"{self.name}  epoch {now.epoch + 1}  step {now.batch}/{self.steps}  {speed:.0f} pictures/s"
+            print(line, end="\r", file=sys.stderr, flush=True)
+
+    def _end_epoch(self, seconds: float, first: int) -> None:
+        now = self.progress
+        self._check_loss()
+        speed = (now.batch - first) * self.size / max(seconds, 1e-9)
+        line = f"epoch {now.epoch + 1}/{self.recipe.epochs}  loss {float(self.loss_sum) / self.steps:.4f}"
+        line += f"{self._judge()}  {speed:.0f} pictures/s  {seconds:.1f} s"
+        now.epoch, now.batch = now.epoch + 1, 0
+        self.loss_sum.zero_()
+        self._say(line)
+        self._save()
+
+    def _judge(self) -> str:
+        """The contest's metric on the inner holdout, and the best weights so far; equal ones: the later."""
+        if self.lesson.score is None:
+            return ""
+        networks = {"holdout": self.module} | ({"ema": self.ema.module} if self.ema else {})
+        words = ""
+        for name, module in networks.items():
+            value = self.lesson.score(module)
+            words += f"  {name} {value:.5f}"
+            gain = value if self.lesson.greater_is_better else -value
+            if self.progress.best is None or gain >= self.progress.best:
+                self.progress.best = gain
+                self.best = {key: tensor.detach().cpu().clone() for key, tensor in module.state_dict().items()}
+        return words
+
+    def _say(self, line: str) -> None:
+        """A line for the log, and for who watches."""
+        self.progress.history.append(line)
+        print(line)
+        print(f"{self.name}  {line}".strip(), file=sys.stderr, flush=True)
+
+    def _save(self) -> None:
+        if self.scratch is None:
+            return
+        self._check_loss()
+        now = self.progress
+        now.seconds, now.scaler = time.monotonic() - self.began, self.scaler.state_dict()
+        parts = {"model": self.module.state_dict(), "best": self.best, "sum": {"loss": self.loss_sum}}
+        parts |= {"optimizer": optimizer_tensors(self.optimizer)}
+        parts |= {"ema": self.ema.module.state_dict()} if self.ema else {}
+        save_checkpoint(self.scratch, parts, vars(now))
+        self.saved = time.monotonic()
+
+    def _resume(self) -> None:
+        found = load_checkpoint(self.scratch)
+        if found is None:
+            return
+        parts, state = found
+        self.progress = Progress(**state)
+        self.module.load_state_dict(parts["model"])
+        restore_optimizer(self.optimizer, parts.get("optimizer", {}))
+        if self.ema:
+            self.ema.module.load_state_dict(parts["ema"])
+        self.scaler.load_state_dict(self.progress.scaler)
+        self.best = parts.get("best", {})
+        self.loss_sum.copy_(parts["sum"]["loss"])
+        for line in self.progress.history:
+            print(line)
+        self._say(f"goes on at epoch {self.progress.epoch + 1}, step {self.progress.step + 1} of {self.total}")

@@ -1,0 +1,194 @@
+"""Changes of pictures for training, at four levels; every number is drawn by (seed, epoch, row), never by order."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as V
+
+from kgl.errors import KglError
+from kgl.image.decode import Pixels, Size, centre, interpolate
+
+Level = Literal["none", "light", "medium", "strong"]
+Own = Callable[[torch.Tensor], torch.Tensor]
+Numbers = NDArray[np.float32]  # of one picture, (DRAWS,), each from 0 to below 1
+DRAWS = 13
+BILINEAR = InterpolationMode.BILINEAR
+SMALLEST = {"medium": 0.5, "strong": 0.25}  # part of the picture that a random crop keeps
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How training pictures are changed.
+
+    Args:
+        level: none; light (shift, flip); medium (random crop and proportions, flip, brightness and contrast); strong
+            (smaller crops, flip, one of ten operations of random strength as in TrivialAugment, an erased rectangle).
+        horizontal_flip, vertical_flip: whether a mirrored picture shows the same thing; digits and text do not.
+        own: one's own function or torchvision transform, uint8 (channels, height, width) in and out, after the level.
+            It may draw with torch, numpy or random, which are seeded for each picture.
+    """
+
+    level: Level = "light"
+    horizontal_flip: bool = True
+    vertical_flip: bool = False
+    own: Own | None = None
+
+
+def draw(rows: int, *, seed: int, epoch: int) -> NDArray[np.float32]:
+    """The random numbers of an epoch, (rows, DRAWS): row i's are the same however many rows there are."""
+    return np.random.default_rng([seed, epoch]).random((rows, DRAWS), dtype=np.float32)
+
+
+def augment_picture(picture: Pixels, size: Size, augment: Augment, numbers: Numbers) -> Pixels:
+    """One picture changed, at the size the network takes."""
+    flip, upright, top, left, area, shape, which, strength, erase, *place = numbers[: DRAWS - 1].tolist()
+    if augment.level == "none":
+        return eval_picture(picture, size)
+    if augment.level == "light":
+        picture = _shift(picture, size, top, left)
+    else:
+        picture = _random_crop(picture, size, top, left, area, shape, SMALLEST[augment.level])
+    if augment.horizontal_flip and flip < 0.5:
+        picture = mirror(picture, 1)
+    if augment.vertical_flip and upright < 0.5:
+        picture = mirror(picture, 0)
+    if augment.level == "medium":
+        picture = _pointwise(picture, _tone(0.8 + 0.4 * which, 0.8 + 0.4 * strength))
+    if augment.level == "strong":
+        picture = operate(picture, which, 2 * strength - 1)
+        if erase < 0.25:
+            picture = _erase(picture, *place)
+    return picture
+
+
+def apply_own(batch: torch.Tensor, own: Own, numbers: NDArray[np.float32]) -> None:
+    """Change each picture of a batch by the user's function, in place; the caller's random states stay as they are.
+
+    Raises:
+        KglError: it gives something else than uint8 of the same shape.
+    """
+    with _random_states_kept():
+        for picture, number in zip(batch, numbers[:, -1], strict=True):
+            seed = int(number * 2**24)  # float32 has 24 bits
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPU as well
+            np.random.seed(seed)
+            random.seed(seed)
+            changed = own(picture)
+            if changed.dtype != torch.uint8 or changed.shape != picture.shape:
+                raise KglError(
+                    f"augment: own: expected uint8 {tuple(picture.shape)} as it was given, got "
+                    f"{str(changed.dtype).removeprefix('torch.')} {tuple(changed.shape)}."
+                )
+            picture.copy_(changed)
+
+
+@contextmanager
+def _random_states_kept() -> Iterator[None]:
+    states = torch.default_generator.get_state(), np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+
+
+def eval_picture(picture: Pixels, size: Size) -> Pixels:
+    """The middle of a larger picture, a smaller one enlarged: what a network sees when it predicts."""
+    height, width = picture.shape[:2]
+    if height < size[0] or width < size[1]:
+        return interpolate(picture, size, "bilinear")
+    return centre(picture, size)
+
+
+def mirror(picture: Pixels, axis: int) -> Pixels:
+    """Flipped by torch, which is ten times as fast as numpy here."""
+    return np.asarray(torch.from_numpy(picture).flip(axis).numpy())
+
+
+def _shift(picture: Pixels, size: Size, top: float, left: float) -> Pixels:
+    """A part of that size at a random place; where the picture is no larger, shifted by up to an eighth."""
+    height, width = picture.shape[:2]
+    if height < size[0] or width < size[1]:
+        picture = interpolate(picture, size, "bilinear")
+    if picture.shape[:2] == size:
+        down, across = (int((2 * u - 1) * (n // 8 + 1)) for n, u in zip(size, (top, left), strict=True))
+        shifted = np.empty_like(picture)
+        for to_rows, rows in _mirrored(size[0], down):
+            for to_columns, columns in _mirrored(size[1], across):
+                shifted[to_rows, to_columns] = picture[rows, columns]
+        return shifted
+    y, x = int(top * (height - size[0] + 1)), int(left * (width - size[1] + 1))
+    return picture[y : y + size[0], x : x + size[1]]
+
+
+def _mirrored(n: int, by: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """A shift along a line of n, as two pairs (to, from): what stays in it, and what is mirrored at its end."""
+    if by < 0:
+        return (slice(-by, n), slice(0, n + by)), (slice(0, -by), slice(-by, 0, -1))
+    return (slice(0, n - by), slice(by, n)), (slice(n - by, n), slice(n - 2, n - 2 - by, -1))
+
+
+def _random_crop(
+    picture: Pixels, size: Size, top: float, left: float, area: float, shape: float, smallest: float
+) -> Pixels:
+    """A random part, resized: its area from `smallest` to all, its proportions off by up to 4/3 either way."""
+    height, width = picture.shape[:2]
+    side = np.sqrt(smallest + (1 - smallest) * area)
+    stretch = (4 / 3) ** (shape - 0.5)  # of both sides, so 4/3 between them at the most
+    h, w = min(height, round(height * side * stretch)), min(width, round(width * side / stretch))
+    y, x = int(top * (height - h + 1)), int(left * (width - w + 1))
+    return interpolate(picture[y : y + h, x : x + w], size, "bilinear")
+
+
+def _pointwise(picture: Pixels, table: NDArray[np.uint8]) -> Pixels:
+    """Each value replaced by the table's, (256,), with the fastest tool for it; the result is read-only."""
+    return np.frombuffer(picture.tobytes().translate(table.tobytes()), np.uint8).reshape(picture.shape)
+
+
+def _tone(brightness: float, contrast: float) -> NDArray[np.uint8]:
+    """The table that scales values about zero and about the middle."""
+    values = ((np.arange(256) - 128.0) * contrast + 128) * brightness
+    return values.clip(0, 255).astype(np.uint8)
+
+
+# What `strong` takes one of, with a strength from -1 to 1: a milder TrivialAugment (https://arxiv.org/abs/2103.10158)
+OPERATIONS: tuple[Callable[[torch.Tensor, float], torch.Tensor], ...] = (
+    lambda image, strength: image,
+    lambda image, strength: V.rotate(image, 30 * strength, BILINEAR),
+    lambda image, strength: V.affine(image, 0, [0, 0], 1, [20 * strength, 0], BILINEAR),
+    lambda image, strength: V.affine(image, 0, [0, 0], 1, [0, 20 * strength], BILINEAR),
+    lambda image, strength: V.adjust_brightness(image, 1 + 0.6 * strength),
+    lambda image, strength: V.adjust_contrast(image, 1 + 0.9 * strength),
+    lambda image, strength: V.adjust_saturation(image, 1 + 0.9 * strength),
+    lambda image, strength: V.equalize(image),
+    lambda image, strength: V.solarize(image, 255 - 160 * abs(strength)),
+    lambda image, strength: V.posterize(image, 8 - round(5 * abs(strength))),
+)
+MOVING = 4  # of these change where pixels are, the others their colours
+
+
+def operate(picture: Pixels, which: float, strength: float) -> Pixels:
+    """One of the operations; `which` is from 0 to below 1."""
+    image = torch.from_numpy(picture).permute(2, 0, 1)
+    number = int(which * len(OPERATIONS))
+    changed = OPERATIONS[number](image if number < MOVING else image[:3], strength)  # opacity has no colour
+    return np.asarray(torch.cat([changed, image[len(changed) :]]).permute(1, 2, 0).numpy())
+
+
+def _erase(picture: Pixels, top: float, left: float, area: float) -> Pixels:
+    """A grey rectangle of 2 to 20 % of the picture."""
+    height, width = picture.shape[:2]
+    side = (0.02 + 0.18 * area) ** 0.5
+    h, w = round(height * side), round(width * side)
+    y, x = int(top * (height - h + 1)), int(left * (width - w + 1))
+    picture = picture.copy()
+    picture[y : y + h, x : x + w] = 128
+    return picture
