@@ -9,12 +9,14 @@ import pytest
 from kgl.tabular.catalogue import CATALOGUE
 from tests.conftest import Tiny
 
-CLASSIFIERS = [name for name, recipe in CATALOGUE.items() if recipe.classifier]
-REGRESSORS = [name for name, recipe in CATALOGUE.items() if recipe.regressor]
+CLASSIFIERS = [name for name, recipe in CATALOGUE.items() if recipe.classifier and not recipe.package]
+REGRESSORS = [name for name, recipe in CATALOGUE.items() if recipe.regressor and not recipe.package]
 FEW_TREES = {
     "random_forest": ["params.n_estimators=10"],
     "extra_trees": ["params.n_estimators=10"],
     "hist_gradient_boosting": ["params.max_iter=10", "params.min_samples_leaf=2"],
+    "catboost": ["params.early_stopping_rounds=5"],
+    "mlp": ["params.estimator__max_iter=5"],
 }
 FEATURES = '''
 import numpy as np

@@ -1,5 +1,6 @@
 """Models of one output: any estimator's classes in order, LightGBM's rounds and names, the rules of one column."""
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ from sklearn.svm import SVC
 
 from kgl.errors import KglError
 from kgl.experiment import Setting
-from kgl.tabular.boosting import LightGBM, check_lightgbm_params
-from kgl.tabular.catalogue import CATALOGUE, build_model, check_model
+from kgl.tabular.catalogue import BOOSTED, CATALOGUE, build_model, check_model
 from kgl.tabular.models import SklearnModel
 from kgl.tabular.rules import OneColumnClassifier, OneColumnRegressor
 from kgl.target import Target
@@ -97,62 +97,160 @@ def test_weights_reach_the_last_step_of_a_pipeline_and_are_refused_where_nothing
         SklearnModel(OnlyPredicts(), 2).fit(X, y, weight, [])
 
 
-@pytest.mark.parametrize("model", [name for name, recipe in CATALOGUE.items() if recipe.prepare != "raw"])
-def test_models_are_read_back_to_the_bit(model: str, tmp_path: Path) -> None:
-    classes = 3 if CATALOGUE[model].classifier else 0
-    rounds = {"hist_gradient_boosting": {"max_iter": 5}, "logistic": {}, "ridge": {}}
-    small = rounds.get(model, {"n_estimators": 5})
-    made = build_model(model, small, SETTING, classes).fit(X, CODES if classes else X[:, 1], None, [])
+SMALL: dict[str, dict[str, Any]] = {"hist_gradient_boosting": {"max_iter": 5}, "logistic": {}, "ridge": {}, "svr": {}}
+SMALL |= {"mlp": {"estimator__max_iter": 3}}
+
+
+@pytest.mark.parametrize(
+    "model", [name for name, recipe in CATALOGUE.items() if recipe.prepare != "raw" and not recipe.package]
+)
+@pytest.mark.parametrize("classes", [0, 2, 3])
+def test_models_are_read_back_to_the_bit(model: str, classes: int, tmp_path: Path) -> None:
+    if not (CATALOGUE[model].classifier if classes else CATALOGUE[model].regressor):
+        return
+    y = CODES.clip(0, classes - 1) if classes else X[:, 1]
+    made = build_model(model, SMALL.get(model, {"n_estimators": 5}), SETTING, classes).fit(X, y, None, [])
     made.save(tmp_path / "model")
     np.testing.assert_array_equal(type(made).load(tmp_path / "model").predict(X), made.predict(X))
 
 
-@pytest.mark.parametrize("name", ["n_estimators", "num_boost_round", "num_iterations", "n_iter", "max_iter"])
-def test_lightgbm_trains_for_the_rounds_that_are_given_by_any_name(name: str) -> None:
-    model = LightGBM({name: 7}, seed=0, threads=1, classes=3, loss="logloss")
-    assert model.rounds == 7
-    assert model.fit(X, CODES, None, []).booster.num_trees() == 7 * 3
+def boosted(name: str, params: Mapping[str, Any], *, classes: int = 0, loss: str = "rmse", seed: int = 0) -> Any:
+    return BOOSTED[name](params, seed=seed, threads=1, classes=classes, loss=loss)
 
 
-def test_lightgbm_finds_its_rounds_on_the_holdout() -> None:
-    model = LightGBM({"early_stopping_rounds": 5, "learning_rate": 0.3}, seed=0, threads=1, classes=0, loss="rmse")
+@pytest.mark.parametrize("library", BOOSTED)
+def test_rounds_are_those_that_are_given_by_any_name(library: str) -> None:
+    names = {
+        "lightgbm": ("n_estimators", "num_boost_round", "num_iterations", "n_iter", "max_iter"),
+        "xgboost": ("n_estimators", "num_boost_round"),
+        "catboost": ("n_estimators", "num_boost_round", "iterations", "num_trees"),
+    }
+    for name in names[library]:
+        model = boosted(library, {name: 7}, classes=3)
+        assert model.rounds == 7 and name not in model.params
+    booster = model.fit(X, CODES, None, []).booster
+    trees = {"lightgbm": "num_trees", "xgboost": "num_boosted_rounds"}.get(library)
+    assert (getattr(booster, trees)() if trees else booster.tree_count_) == (21 if library == "lightgbm" else 7)
+
+
+@pytest.mark.parametrize("library", BOOSTED)
+def test_boosters_find_their_rounds_on_the_holdout(library: str) -> None:
+    model = boosted(library, {"early_stopping_rounds": 5, "learning_rate": 0.3})
     assert model.rounds is None and model.patience == 5
-    noise = RNG.normal(size=100)
-    model.find_rounds(X[:100], X[:100, 0], None, (X[100:], noise, None), [])
-    assert model.rounds == 1  # nothing that is learnt helps on noise
-    model.find_rounds(X[:100], X[:100, 0], None, (X[100:], X[100:, 0], None), [])
-    many = model.rounds or 0
+    noise, right = RNG.normal(size=100), X[100:, 0]
+    model.find_rounds((X[:100], X[:100, 0], None), (X[100:], noise, None), [])
+    assert model.rounds <= 2  # nothing that is learnt helps on noise
+    model.find_rounds((X[:100], X[:100, 0], None), (X[100:], right, None), [])
+    many = model.rounds
     assert many > 5
     helps = np.concatenate([np.zeros(90), np.ones(10)])  # weights of the holdout count: here the noisy rows alone
-    model.find_rounds(X[:100], X[:100, 0], None, (X[100:], np.r_[X[100:190, 0], noise[90:]], helps), [])
-    assert 0 < (model.rounds or 0) < many
+    model.find_rounds((X[:100], X[:100, 0], None), (X[100:], np.r_[right[:90], noise[90:]], helps), [])
+    assert 0 < model.rounds < many
 
 
-def test_lightgbm_is_deterministic_and_seeds_differ() -> None:
-    def text(seed: int) -> str:
-        model = LightGBM(
-            {"n_estimators": 5, "subsample": 0.5, "subsample_freq": 1}, seed=seed, threads=1, classes=3, loss=""
-        )
-        return str(model.fit(X, CODES, None, []).booster.model_to_string())
+@pytest.mark.parametrize("library", BOOSTED)
+def test_boosters_are_deterministic_and_seeds_differ(library: str) -> None:
+    def predictions(seed: int) -> Any:
+        drawn = {"subsample": 0.5} | {
+            "lightgbm": {"subsample_freq": 1},
+            "catboost": {"bootstrap_type": "Bernoulli"},
+        }.get(library, {})
+        model = boosted(library, {"n_estimators": 5, **drawn}, classes=3, seed=seed)
+        return model.fit(X, CODES, None, []).predict(X)
 
-    assert text(0) == text(0) and text(0).split("Tree=0")[1] != text(1).split("Tree=0")[1]
+    np.testing.assert_array_equal(predictions(0), predictions(0))
+    assert not np.array_equal(predictions(0), predictions(1))
 
 
+@pytest.mark.parametrize("library", BOOSTED)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_boosters_know_the_classes_that_training_lacks(library: str, classes: int) -> None:
+    y = np.where(X[:, 0] > 0, classes - 1, 0)  # of three the middle one is absent
+    shares = (
+        boosted(library, {"n_estimators": 30, "learning_rate": 0.3}, classes=classes).fit(X, y, None, []).predict(X)
+    )
+    assert shares.shape == ((200,) if classes == 2 else (200, 3))
+    last = shares if classes == 2 else shares[:, 2]
+    assert last[y > 0].mean() > 0.8 > 0.2 > last[y == 0].mean()
+    if classes == 3:
+        assert shares[:, 1].max() < 0.02
+
+
+@pytest.mark.parametrize("library", BOOSTED)
+def test_boosters_split_on_levels_and_take_gaps_and_levels_that_training_lacked(library: str) -> None:
+    level = RNG.integers(0, 6, 600)
+    rows = np.column_stack([level, RNG.normal(size=600)])[:, ::-1].astype(np.float32)
+    y = np.isin(level, (1, 4)) * 5.0
+    rows[::9] = np.nan
+    model = boosted(library, {"n_estimators": 40, "learning_rate": 0.3}).fit(rows, y, None, [1])
+    known = np.arange(600) % 9 > 0
+    assert np.abs(model.predict(rows) - y)[known].mean() < 0.5
+    assert np.isfinite(model.predict(np.array([[0, np.nan], [np.nan, 2]], np.float32))).all()
+
+
+@pytest.mark.parametrize("library", BOOSTED)
+def test_boosters_take_weights(library: str) -> None:
+    y = (RNG.random(200) < 0.3).astype(int)
+    weight = np.where(y > 0, 100.0, 1.0)
+    params = {"n_estimators": 10, "learning_rate": 0.1}
+    plain, heavy = (boosted(library, params, classes=2).fit(X, y, w, []).predict(X).mean() for w in (None, weight))
+    assert heavy > plain + 0.15
+
+
+@pytest.mark.parametrize("library", BOOSTED)
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [
-        ("lerning_rate", "params of lightgbm: unknown key 'lerning_rate'. Did you mean 'learning_rate'?"),
+        ("lerning_rate", "unknown key 'lerning_rate'. Did you mean 'learning_rate'?"),
         ("n_estimator", "Did you mean 'n_estimators'?"),
         ("class_weight", "unknown key 'class_weight'"),
         ("random_state", "'random_state' is set by the workspace"),
-        ("nthread", "'nthread' is set by the workspace"),
     ],
 )
-def test_lightgbm_refuses_parameters_that_it_would_pass_over(key: str, sentence: str) -> None:
+def test_boosters_refuse_parameters_that_they_would_pass_over(library: str, key: str, sentence: str) -> None:
     with pytest.raises(KglError) as refused:
-        check_lightgbm_params({key: 1})
-    assert sentence in refused.value.message and refused.value.status == 2
-    check_lightgbm_params({"min_child_samples": 3, "lambda_l2": 1, "extra_trees": True, "early_stopping_round": 5})
+        BOOSTED[library].check({key: 1})
+    assert f"params of {library}: " in refused.value.message and sentence in refused.value.message
+    assert refused.value.status == 2
+
+
+def test_parameters_are_known_by_all_names_of_their_library() -> None:
+    BOOSTED["lightgbm"].check({"min_child_samples": 3, "lambda_l2": 1, "extra_trees": True, "early_stopping_round": 5})
+    BOOSTED["xgboost"].check(
+        {"eta": 0.1, "lambda": 1, "max_leaves": 3, "early_stopping_rounds": 5, "tree_method": "hist"}
+    )
+    BOOSTED["catboost"].check({"eta": 0.1, "l2_leaf_reg": 1, "depth": 3, "od_wait": 5, "iterations": 7})
+    with pytest.raises(KglError, match="'nthread' is set by the workspace"):
+        BOOSTED["lightgbm"].check({"nthread": 2})
+
+
+@pytest.mark.parametrize(("library", "name"), [("lightgbm", "eta"), ("xgboost", "eta"), ("catboost", "eta")])
+def test_a_parameter_replaces_the_default_whatever_it_is_called(library: str, name: str) -> None:
+    model = build_model(library, {name: 0.5, "n_estimators": 3}, SETTING, 3)
+    assert model.params[name] == 0.5 and "learning_rate" not in model.params  # type: ignore[union-attr]
+
+
+def test_defaults_follow_from_rows_and_classes() -> None:
+    def rate(rows: int, classes: int = 2) -> Any:
+        return build_model("lightgbm", {}, SETTING, classes, rows=rows).params["learning_rate"]  # type: ignore[union-attr]
+
+    assert (rate(1_000), rate(50_000), rate(500_000), rate(1_000, 99)) == (0.02, 0.03, 0.1, 0.1)
+    nets = build_model("mlp", {}, SETTING, 2, rows=50_000)
+    assert nets.estimator.estimator.max_iter == 12  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("model", ["svr", "mlp"])
+@pytest.mark.parametrize("size", [1e-6, 1e6])
+def test_nets_and_svr_learn_values_of_any_size(model: str, size: float) -> None:
+    y = size * (5 + np.sin(X[:, 0]) + X[:, 1])
+    found = build_model(model, {"estimator__max_iter": 100} if model == "mlp" else {}, SETTING, 0).fit(X, y, None, [])
+    assert np.corrcoef(found.predict(X), y)[0, 1] > 0.95 and abs(found.predict(X).mean() / y.mean() - 1) < 0.1
+
+
+def test_a_model_whose_package_is_absent_says_what_to_install() -> None:
+    if importlib.util.find_spec("pytabkit") is None:
+        with pytest.raises(KglError, match="needs the package pytabkit; install it: uv add pytabkit"):
+            check_model("realmlp", {}, classification=True)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
-"""LightGBM through its own interface: parameters checked, rounds fixed or found on a holdout, saved as text."""
+"""Boosted trees through the libraries' own interfaces: parameters checked, rounds found on a holdout, native files."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,93 +13,177 @@ from kgl.errors import usage
 from kgl.paths import write_text
 
 Array = NDArray[Any]
-OBJECTIVES = {
-    "rmse": "regression",
-    "rmse_log": "regression",
-    "rmsle": "regression",
-    "mae": "regression_l1",
-    "mape": "mape",
-}
+Rows = tuple[Array, Array | None, Array | None]  # X with gaps as NaN and levels as codes, y, weights
 MANY_ROWS = 100_000
 
-CONSERVATIVE = {
-    "learning_rate": 0.02,
-    "num_leaves": 7,
-    "min_child_samples": 10,
-    "subsample": 0.8,
-    "subsample_freq": 1,
-    "colsample_bytree": 0.5,
-    "reg_lambda": 5.0,
-    "cat_smooth": 10.0,
-}
-LARGE = CONSERVATIVE | {
-    "learning_rate": 0.03,
-    "num_leaves": 31,
-    "min_child_samples": 20,
-    "colsample_bytree": 0.6,
-    "reg_lambda": 1.0,
-}
 
+class Boosted(ABC):
+    """One boosted model of one output; `params` by any of the names that the library knows.
 
-class LightGBM:
-    """One boosted model of one output; `params` by LightGBM's or scikit-learn's names.
+    Without a number of rounds they are those that were best on a holdout, at most `most_rounds`; early_stopping_rounds
+    says how many more are tried.
 
-    Without `n_estimators` the rounds are those that were best on a holdout, at most 5000; `early_stopping_rounds` says
-    how many more are tried (150).
+    Args:
+        params: settings.
+        seed, threads: set by the workspace.
+        classes: how many in all, those absent from training too; 0 for a regression.
+        loss: what to minimise where values are predicted.
     """
 
-    suffix = ".txt"
+    name: ClassVar[str]
+    suffix: ClassVar[str]
+    names: ClassVar[tuple[str, str, str, str, str]]  # what it calls rounds, patience, objective, seed and threads
+    fixed: ClassVar[Mapping[str, Any]]
+    objectives: ClassVar[Mapping[str, str]]  # by "binary", "multiclass" or the loss; else the one of "rmse"
+    most_rounds: ClassVar[int] = 5000
+    patience: int = 150
 
     def __init__(self, params: Mapping[str, Any], *, seed: int, threads: int, classes: int, loss: str) -> None:
-        self.params = dict(params)
-        self.rounds: int | None = self._taken("num_iterations", None)
-        self.patience = int(self._taken("early_stopping_round", 150))
-        self.params |= {"seed": seed, "num_threads": threads, "deterministic": True, "verbosity": -1}
-        self.params.setdefault(
-            "objective", ("binary" if classes == 2 else "multiclass") if classes else OBJECTIVES[loss]
-        )
-        if classes > 2:
-            self.params["num_class"] = classes
+        rounds, patience, objective, seeded, threaded = self.names
+        self.params, self.classes = dict(params), classes
+        self.rounds: int | None = self._taken(rounds, None)
+        self.patience = self._taken(patience, self.patience)
+        self.params |= {**self.fixed, seeded: seed, threaded: threads}
+        if not self.aliases(objective) & self.params.keys():
+            kind = ("binary" if classes == 2 else "multiclass") if classes else loss
+            self.params[objective] = self.objectives.get(kind, self.objectives["rmse"])
 
     def _taken(self, name: str, default: int | None) -> Any:
         """The parameter of that name, taken out of `params`, where it may stand by any of its names."""
-        found = [self.params.pop(alias) for alias in _aliases(name) if alias in self.params]
+        found = [self.params.pop(alias) for alias in self.aliases(name) if alias in self.params]
         return int(found[-1]) if found else default
 
-    def find_rounds(
-        self,
-        X: Array,
-        y: Array,
-        weight: Array | None,
-        holdout: tuple[Array, Array, Array | None],
-        categorical: list[int],
-    ) -> None:
-        """Set the number of rounds to that which is best on the holdout (X, y, weight)."""
-        import lightgbm
+    @classmethod
+    def merged(cls, defaults: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+        """`params` over `defaults`, by whatever names."""
+        return {name: x for name, x in defaults.items() if not cls.aliases(name) & params.keys()} | dict(params)
 
-        train = self._dataset(X, y, weight, categorical)
-        valid = train.create_valid(holdout[0], label=holdout[1], weight=holdout[2])
-        stop = lightgbm.early_stopping(self.patience, verbose=False)
-        model = lightgbm.train(self.params, train, num_boost_round=5000, valid_sets=[valid], callbacks=[stop])
-        self.rounds = max(1, model.best_iteration)
+    @classmethod
+    def check(cls, params: Mapping[str, Any]) -> None:
+        """Refuse a parameter that the library does not know; itself it may only warn.
+
+        Raises:
+            KglError: a misspelled key, with the nearest right one, or one that the workspace sets itself (status 2).
+        """
+        known, ours = cls.known(), cls.aliases(cls.names[3]) | cls.aliases(cls.names[4])
+        for key in params:
+            if key in ours:
+                raise usage(f"params of {cls.name}: '{key}' is set by the workspace; use seeds=(...) and --workers.")
+            if key not in known:
+                raise unknown_key(key, known, f"params of {cls.name}")
+
+    def find_rounds(self, rows: Rows, holdout: Rows, categorical: list[int]) -> None:
+        """Set the number of rounds to that which is best on the holdout."""
+        train = self.dataset(rows, categorical)
+        valid = self.dataset(holdout, categorical, train)
+        self.rounds = max(1, self.best_round(self.boost(train, self.most_rounds, valid)))
         print(f"rounds: {self.rounds}, the best on the holdout")
 
-    def fit(self, X: Array, y: Array, weight: Array | None, categorical: list[int]) -> "LightGBM":
+    def fit(self, X: Array, y: Array, weight: Array | None, categorical: list[int]) -> "Boosted":
         """Train on all rows for the known number of rounds."""
-        import lightgbm
-
         assert self.rounds is not None, "find_rounds comes first"
-        self.booster = lightgbm.train(
-            self.params, self._dataset(X, y, weight, categorical), num_boost_round=self.rounds
-        )
+        self.booster = self.boost(self.dataset((X, y, weight), categorical), self.rounds)
         return self
 
-    def _dataset(self, X: Array, y: Array, weight: Array | None, categorical: list[int]) -> Any:
+    @classmethod
+    def load(cls, path: Path) -> "Boosted":
+        """The model in a file that `save` wrote; it predicts."""
+        model = cls.__new__(cls)
+        model.booster = cls.read(path)
+        return model
+
+    @classmethod
+    @abstractmethod
+    def aliases(cls, name: str) -> set[str]:
+        """All names of a parameter."""
+
+    @classmethod
+    @abstractmethod
+    def known(cls) -> set[str]:
+        """The names of all parameters."""
+
+    @abstractmethod
+    def dataset(self, rows: Rows, categorical: list[int], like: Any = None) -> Any:
+        """Rows as the library wants them, binned as those of `like`."""
+
+    @abstractmethod
+    def boost(self, train: Any, rounds: int, valid: Any = None) -> Any:
+        """Train for that many rounds, or until `valid` gains nothing from `patience` further ones."""
+
+    @staticmethod
+    @abstractmethod
+    def best_round(booster: Any) -> int:
+        """How many rounds were best on the rows that were watched."""
+
+    @abstractmethod
+    def predict(self, X: Array) -> Array:
+        """(n,) probabilities of class 1 or values, or (n, classes)."""
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write the library's own format."""
+
+    @staticmethod
+    @abstractmethod
+    def read(path: Path) -> Any:
+        """The library's own model in a file."""
+
+
+class LightGBM(Boosted):
+    """LightGBM; saved as text."""
+
+    name = "lightgbm"
+    suffix = ".txt"
+    names = ("num_iterations", "early_stopping_round", "objective", "seed", "num_threads")
+    fixed: ClassVar = {"deterministic": True, "verbosity": -1}
+    objectives: ClassVar = {
+        "binary": "binary",
+        "multiclass": "multiclass",
+        "rmse": "regression",
+        "mae": "regression_l1",
+        "mape": "mape",
+    }
+
+    @classmethod
+    def aliases(cls, name: str) -> set[str]:
+        """All names of a parameter."""
+        from lightgbm.basic import _ConfigAliases
+
+        return {name, *_ConfigAliases.get_by_alias(name)}
+
+    @classmethod
+    def known(cls) -> set[str]:
+        """The names of all parameters."""
+        from lightgbm.basic import _ConfigAliases
+
+        return set(_ConfigAliases.get(*_ConfigAliases._get_all_param_aliases()))
+
+    def dataset(self, rows: Rows, categorical: list[int], like: Any = None) -> Any:
+        """Rows as the library wants them, binned as those of `like`."""
         import lightgbm
 
+        X, y, weight = rows
+        if like is not None:
+            return like.create_valid(X, label=y, weight=weight)
         # which way of counting is faster depends on the rows; LightGBM would time both, and choose otherwise each run
         self.params["force_row_wise" if len(X) > MANY_ROWS else "force_col_wise"] = True
+        if self.classes > 2:
+            self.params["num_class"] = self.classes
         return lightgbm.Dataset(X, label=y, weight=weight, categorical_feature=categorical, params=self.params)
+
+    def boost(self, train: Any, rounds: int, valid: Any = None) -> Any:
+        """Train for that many rounds, or until `valid` gains nothing from `patience` further ones."""
+        import lightgbm
+
+        if valid is None:
+            return lightgbm.train(self.params, train, rounds)
+        stop = lightgbm.early_stopping(self.patience, verbose=False)
+        return lightgbm.train(self.params, train, rounds, valid_sets=[valid], callbacks=[stop])
+
+    @staticmethod
+    def best_round(booster: Any) -> int:
+        """How many rounds were best on the rows that were watched."""
+        return int(booster.best_iteration)
 
     def predict(self, X: Array) -> Array:
         """(n,) probabilities of class 1 or values, or (n, classes)."""
@@ -109,31 +194,8 @@ class LightGBM:
         write_text(path, self.booster.model_to_string())
 
     @staticmethod
-    def load(path: Path) -> Any:
-        """The model in a file that `save` wrote; it predicts."""
+    def read(path: Path) -> Any:
+        """The library's own model in a file."""
         import lightgbm
 
         return lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
-
-
-def check_lightgbm_params(params: Mapping[str, Any]) -> None:
-    """Refuse a parameter that LightGBM does not know; itself it only warns.
-
-    Raises:
-        KglError: a misspelled key, with the nearest right one, or one that the workspace sets itself (status 2).
-    """
-    from lightgbm.basic import _ConfigAliases
-
-    known = _aliases(*_ConfigAliases._get_all_param_aliases())
-    for key in params:
-        if key not in known:
-            raise unknown_key(key, known, "params of lightgbm")
-        if key in _aliases("seed", "num_threads"):
-            raise usage(f"params of lightgbm: '{key}' is set by the workspace; use seeds=(...) and --workers.")
-
-
-def _aliases(*names: str) -> set[str]:
-    from lightgbm.basic import _ConfigAliases
-
-    found: set[str] = _ConfigAliases.get(*names)
-    return found

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from kgl.config import nearest, unknown_key
-from kgl.errors import usage
+from kgl.errors import KglError, usage
 from kgl.experiment import Setting
-from kgl.tabular.boosting import CONSERVATIVE, LARGE, LightGBM, check_lightgbm_params
+from kgl.tabular.boosters import CatBoost, XGBoost
+from kgl.tabular.boosting import Boosted, LightGBM
 from kgl.tabular.models import SklearnModel
 
 QUICK_ROUNDS = 20
-PREPARATIONS = ("linear", "forest", "native", "raw")
+MANY_CLASSES = 10  # a round grows a tree a class: with more of them each tree has to learn more
+BOOSTED: dict[str, type[Boosted]] = {cls.name: cls for cls in (LightGBM, XGBoost, CatBoost)}
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,12 @@ class Recipe:
     """A model of the catalogue.
 
     prepare: how its columns are made ready (see kgl/tabular/prepare.py).
-    classifier, regressor: `module:Class`, empty where the model does not do that; both "lightgbm" for LightGBM itself.
-    params: settings over the library's own; for_regression: further ones where values are predicted.
+    classifier, regressor: `module:Class`, empty where the model does not do that; a name of BOOSTED for those.
+    params: settings over the library's own; for_regression: further ones where values are predicted; above: further
+        ones from so many training rows on.
+    most_rows: a baseline does without it where rows are more.
+    steady: another seed changes nothing worth averaging.
+    package: what has to be installed for it.
     """
 
     prepare: str
@@ -31,30 +37,95 @@ class Recipe:
     regressor: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     for_regression: Mapping[str, Any] = field(default_factory=dict)
+    above: tuple[tuple[int, Mapping[str, Any]], ...] = ()
+    most_rows: int = 10**9
+    steady: bool = False
+    package: str = ""
 
 
+def _boosted(name: str, prepare: str, params: Mapping[str, Any], *above: tuple[int, Mapping[str, Any]]) -> Recipe:
+    return Recipe(prepare, name, name, params, above=above)
+
+
+def _sklearn(prepare: str, module: str, name: str, params: Mapping[str, Any], **options: Any) -> Recipe:
+    return Recipe(prepare, f"sklearn.{module}:{name}Classifier", f"sklearn.{module}:{name}Regressor", params, **options)
+
+
+SMALL_TREES = {  # conservative: the best single model below some 20,000 rows
+    "learning_rate": 0.02,
+    "num_leaves": 7,
+    "min_child_samples": 10,
+    "subsample": 0.8,
+    "subsample_freq": 1,
+    "colsample_bytree": 0.5,
+    "reg_lambda": 5.0,
+    "cat_smooth": 10.0,
+}
+LARGE_TREES = {
+    "learning_rate": 0.03,
+    "num_leaves": 31,
+    "min_child_samples": 20,
+    "colsample_bytree": 0.6,
+    "reg_lambda": 1.0,
+}
+LIGHTGBM = (SMALL_TREES, (20_000, LARGE_TREES), (200_000, {"learning_rate": 0.1, "num_leaves": 63}))
+XGBOOST = {
+    "learning_rate": 0.03,
+    "max_depth": 6,
+    "min_child_weight": 2,
+    "subsample": 0.8,
+    "colsample_bytree": 0.6,
+}
+FOREST = {"n_estimators": 500, "min_samples_leaf": 3}
+# in the order of what they bring a minute of training, which is the order in which `kgl baseline` trains them
 CATALOGUE = {
-    "constant": Recipe("raw", "sklearn.dummy:DummyClassifier", "sklearn.dummy:DummyRegressor"),
-    "one_column": Recipe("raw", "kgl.tabular.rules:OneColumnClassifier", "kgl.tabular.rules:OneColumnRegressor"),
-    "logistic": Recipe("linear", "sklearn.linear_model:LogisticRegression", "", {"max_iter": 2000}),
-    "ridge": Recipe("linear", "", "sklearn.linear_model:RidgeCV", {"alphas": tuple(np.logspace(-2, 3, 20).tolist())}),
-    "random_forest": Recipe(
-        "forest",
-        "sklearn.ensemble:RandomForestClassifier",
-        "sklearn.ensemble:RandomForestRegressor",
-        {"n_estimators": 500, "min_samples_leaf": 3},
-        {"max_features": 0.5},  # all columns, as scikit-learn has it, take twice the time and are no better
+    "constant": Recipe("raw", "sklearn.dummy:DummyClassifier", "sklearn.dummy:DummyRegressor", steady=True),
+    "one_column": Recipe(
+        "raw", "kgl.tabular.rules:OneColumnClassifier", "kgl.tabular.rules:OneColumnRegressor", steady=True
     ),
-    "extra_trees": Recipe(
-        "forest",
-        "sklearn.ensemble:ExtraTreesClassifier",
-        "sklearn.ensemble:ExtraTreesRegressor",
-        {"n_estimators": 500, "min_samples_leaf": 3},
+    "logistic": Recipe(
+        "linear",
+        "sklearn.linear_model:LogisticRegression",
+        params={"max_iter": 2000},
+        most_rows=200_000,
+        steady=True,
     ),
-    "hist_gradient_boosting": Recipe(  # rounds are fixed: its own early stopping would tear groups apart
+    "ridge": Recipe(
+        "linear",
+        regressor="sklearn.linear_model:RidgeCV",
+        params={"alphas": tuple(np.logspace(-2, 3, 20).tolist())},
+        most_rows=200_000,
+        steady=True,
+    ),
+    "lightgbm": _boosted("lightgbm", "native", *LIGHTGBM),
+    "xgboost": _boosted("xgboost", "encoded", XGBOOST, (200_000, {"learning_rate": 0.1})),
+    "catboost": _boosted(
+        "catboost", "native", {"learning_rate": 0.05, "one_hot_max_size": 10}, (20_000, {"learning_rate": 0.1})
+    ),
+    "mlp": Recipe(
+        "linear",
+        "kgl.tabular.small:mlp_classifier",
+        "kgl.tabular.small:mlp_regressor",
+        above=((5_000, {"estimator__max_iter": 30}), (20_000, {"estimator__max_iter": 12})),
+        most_rows=100_000,
+    ),
+    "lightgbm_encoded": _boosted("lightgbm", "encoded", *LIGHTGBM),
+    "svr": Recipe(
+        "linear", "", "kgl.tabular.small:StandardSVR", {"C": 3.0, "epsilon": 0.05}, most_rows=10_000, steady=True
+    ),
+    "extra_trees": _sklearn("forest", "ensemble", "ExtraTrees", FOREST, most_rows=50_000),
+    "random_forest": _sklearn(
+        "forest",
+        "ensemble",
+        "RandomForest",
+        FOREST,
+        for_regression={"max_features": 0.5},  # all columns, as scikit-learn has it, take twice the time for nothing
+        most_rows=50_000,
+    ),
+    "hist_gradient_boosting": _sklearn(  # rounds are fixed: its own early stopping would tear groups apart
         "native",
-        "sklearn.ensemble:HistGradientBoostingClassifier",
-        "sklearn.ensemble:HistGradientBoostingRegressor",
+        "ensemble",
+        "HistGradientBoosting",
         {
             "learning_rate": 0.05,
             "max_iter": 200,
@@ -63,8 +134,14 @@ CATALOGUE = {
             "early_stopping": False,
         },
     ),
-    "lightgbm": Recipe("native", "lightgbm", "lightgbm", CONSERVATIVE),  # best below about 20,000 rows
-    "lightgbm_large": Recipe("native", "lightgbm", "lightgbm", LARGE),  # best above
+    "realmlp": Recipe(
+        "linear",
+        "pytabkit:RealMLP_TD_Classifier",
+        "pytabkit:RealMLP_TD_Regressor",
+        {"device": "cpu", "verbosity": 0},
+        most_rows=50_000,
+        package="pytabkit",
+    ),
 }
 
 
@@ -101,8 +178,8 @@ def check_model(model: Any, params: Mapping[str, Any], *, classification: bool) 
     path = recipe.classifier if classification else recipe.regressor
     if not path:
         raise usage(f"model: '{model}' does not do {task}; use {'logistic' if model == 'ridge' else 'ridge'}.")
-    if path == "lightgbm":
-        return check_lightgbm_params(params)
+    if path in BOOSTED:
+        return BOOSTED[path].check(params)
     return _check_estimator_params(_new(path), params)
 
 
@@ -115,10 +192,15 @@ def _check_estimator_params(estimator: Any, params: Mapping[str, Any]) -> None:
 
 def _new(path: str) -> Any:
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)()
+    try:
+        return getattr(importlib.import_module(module), name)()
+    except ModuleNotFoundError as error:
+        raise KglError(f"{name} needs the package {error.name}; install it: uv add {module.split('.')[0]}") from None
 
 
-def build_model(model: Any, params: Mapping[str, Any], setting: Setting, classes: int) -> LightGBM | SklearnModel:
+def build_model(
+    model: Any, params: Mapping[str, Any], setting: Setting, classes: int, *, rows: int = 0
+) -> Boosted | SklearnModel:
     """A fresh model of one output.
 
     Args:
@@ -126,20 +208,26 @@ def build_model(model: Any, params: Mapping[str, Any], setting: Setting, classes
         params: over the recipe's settings.
         setting: seed, threads, loss, and whether this is only --quick.
         classes: how many, or 0 for a regression.
+        rows: how many it learns from; some settings follow from that.
     """
     recipe = find_recipe(model)
     path = recipe.classifier if classes else recipe.regressor
     loss = setting.loss.removeprefix("mean_")
-    if path == "lightgbm":
-        settings = {**recipe.params, **params} | ({"n_estimators": QUICK_ROUNDS} if setting.quick else {})
-        return LightGBM(settings, seed=setting.seed, threads=setting.threads, classes=classes, loss=loss)
+    defaults = {**recipe.params, **({} if classes else recipe.for_regression), **_for_loss(model, loss)}
+    for least, further in recipe.above:
+        defaults |= further if rows >= least else {}
+    if path in BOOSTED:
+        if classes > MANY_CLASSES and "learning_rate" in defaults:
+            defaults["learning_rate"] = 0.1
+        settings = BOOSTED[path].merged(defaults, params)
+        boosted = BOOSTED[path](settings, seed=setting.seed, threads=setting.threads, classes=classes, loss=loss)
+        if setting.quick:
+            boosted.rounds = QUICK_ROUNDS
+        return boosted
     from sklearn.base import clone
 
     estimator = _new(path) if path else clone(model)
-    estimator.set_params(
-        **{**recipe.params, **({} if classes else recipe.for_regression), **_for_loss(model, loss), **params}
-    )
-    return SklearnModel(estimator, classes).seeded(setting.seed, setting.threads)
+    return SklearnModel(estimator.set_params(**{**defaults, **params}), classes).seeded(setting.seed, setting.threads)
 
 
 def _for_loss(model: Any, loss: str) -> dict[str, Any]:

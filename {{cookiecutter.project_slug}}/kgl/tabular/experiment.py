@@ -18,15 +18,17 @@ class Tabular(Experiment):
     """A model on columns and features of a table.
 
     Args:
-        model: a name of the catalogue (constant, one_column, logistic, ridge, random_forest, extra_trees,
-            hist_gradient_boosting, lightgbm, lightgbm_large) or any scikit-learn compatible estimator, your own too.
-        params: settings of the model, over those of the catalogue. LightGBM's rounds are found on a part of the
-            training rows unless `n_estimators` is given.
+        model: a name of the catalogue (kgl/tabular/catalogue.py: constant, one_column, logistic, ridge, lightgbm,
+            xgboost, catboost, mlp, lightgbm_encoded, svr, extra_trees, random_forest, hist_gradient_boosting, realmlp)
+            or any scikit-learn compatible estimator, your own too.
+        params: settings of the model, over those of the catalogue. The rounds of LightGBM, XGBoost and CatBoost are
+            found on a part of the training rows unless `n_estimators` is given.
         features: functions of rows, row by row, and transformers, fitted inside the fold.
         columns: the raw columns that are used; None for all.
         drop: raw columns that are left out of the model; features still see them.
         prepare: what the model's family wants ("auto"), or "linear" (gaps filled and flagged, scaled, one-hot),
-            "forest" (the same unscaled), "native" (codes, gaps kept), "raw" (the table itself).
+            "forest" (the same unscaled), "native" (codes, gaps kept), "encoded" (levels as the target's mean in
+            other rows, gaps kept), "raw" (the table itself).
         weight: a function of rows that gives each its weight in training.
 
     Example:
@@ -38,7 +40,7 @@ class Tabular(Experiment):
     features: tuple[Any, ...] = ()
     columns: tuple[str, ...] | None = None
     drop: tuple[str, ...] = ()
-    prepare: Literal["auto", "linear", "forest", "native", "raw"] = "auto"
+    prepare: Literal["auto", "linear", "forest", "native", "encoded", "raw"] = "auto"
     weight: Callable[[pd.DataFrame], Any] | None = None
     kind: ClassVar[str] = "tabular"
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from kgl.errors import KglError
 from kgl.experiment import Part, Setting
 from kgl.paths import replacing
-from kgl.tabular.boosting import LightGBM
-from kgl.tabular.catalogue import build_model, find_recipe
+from kgl.tabular.boosting import Boosted
+from kgl.tabular.catalogue import BOOSTED, build_model, find_recipe
+from kgl.tabular.encoding import Encoded
 from kgl.tabular.features import apply_transformers, feature_name, fit_transformers
 from kgl.tabular.models import SklearnModel
 from kgl.tabular.prepare import Dense, Native, Raw
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 HIST_LEVELS = 254
-SUFFIXES: dict[str, Any] = {LightGBM.suffix: LightGBM, SklearnModel.suffix: SklearnModel}
+SUFFIXES: dict[str, Any] = {**{cls.suffix: cls for cls in BOOSTED.values()}, SklearnModel.suffix: SklearnModel}
 # what values are learnt as, and back: with a loss on logarithms, squared errors are right on the logarithm
 SCALES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "rmse_log": (np.log, np.exp),
@@ -38,7 +39,7 @@ class Columns:
 
     transformers: list[Any]
     names: list[str]
-    preparer: Dense | Native | Raw
+    preparer: Any
 
     @classmethod
     def fit(cls, experiment: "Tabular", part: Part, setting: Setting) -> tuple["Columns", Any]:
@@ -46,6 +47,9 @@ class Columns:
         transformers, rows = fit_transformers(experiment.features, part.rows, part.y)
         names = experiment.model_columns(rows, setting)
         preparer = _preparer(experiment)
+        if isinstance(preparer, Encoded):
+            y = np.column_stack(_outputs(part.y, setting.target, _scale(setting.loss)[0]))
+            return cls(transformers, names, preparer), preparer.fit_transform(rows[names], y)
         return cls(transformers, names, preparer), preparer.fit_transform(rows[names])
 
     def transform(self, rows: pd.DataFrame) -> Any:
@@ -58,11 +62,12 @@ class Columns:
         return self.preparer.categorical if isinstance(self.preparer, Native) else []
 
 
-def _preparer(experiment: "Tabular") -> Dense | Native | Raw:
-    way = find_recipe(experiment.model).prepare if experiment.prepare == "auto" else experiment.prepare
+def _preparer(experiment: "Tabular") -> Any:
+    recipe = find_recipe(experiment.model)
+    way = recipe.prepare if experiment.prepare == "auto" else experiment.prepare
     if way == "native":
-        return Native(None if str(experiment.model).startswith("lightgbm") else HIST_LEVELS)
-    return Raw() if way == "raw" else Dense(scale=way == "linear")
+        return Native(None if recipe.classifier in BOOSTED else HIST_LEVELS)
+    return {"raw": Raw, "encoded": Encoded}[way]() if way in ("raw", "encoded") else Dense(scale=way == "linear")
 
 
 @dataclass
@@ -117,9 +122,9 @@ def fit_tabular(experiment: "Tabular", part: Part, setting: Setting) -> FittedTa
     target, forward = setting.target, _scale(setting.loss)[0]
     outputs = _outputs(part.y, target, forward)
     classes = len(target.labels) if target.one_label else 2 if target.task == "multilabel" else 0
-    models = [build_model(experiment.model, experiment.params, setting, classes) for _ in outputs]
+    models = [_model(experiment, setting, classes, y) for y in outputs]
     weight = _weights(experiment, part, setting)
-    open_models = [(i, model) for i, model in enumerate(models) if isinstance(model, LightGBM) and model.rounds is None]
+    open_models = [(i, model) for i, model in enumerate(models) if isinstance(model, Boosted) and model.rounds is None]
     if open_models:
         inside = ~part.holdout
         inner = Part(part.rows.loc[inside].reset_index(drop=True), part.y[inside], part.holdout[inside])
@@ -129,10 +134,20 @@ def fit_tabular(experiment: "Tabular", part: Part, setting: Setting) -> FittedTa
         held = columns.transform(part.rows.loc[part.holdout].reset_index(drop=True))
         for i, model in open_models:
             y, (w, v) = outputs[i], (None, None) if weight is None else (weight[inside], weight[part.holdout])
-            model.find_rounds(X, y[inside], w, (held, y[part.holdout], v), columns.categorical)
+            model.find_rounds((X, y[inside], w), (held, y[part.holdout], v), columns.categorical)
     columns, X = Columns.fit(experiment, part, setting)
     fitted = [model.fit(X, y, weight, columns.categorical) for model, y in zip(models, outputs, strict=True)]
     return FittedTabular(columns, fitted, target, setting.loss)
+
+
+def _model(experiment: "Tabular", setting: Setting, classes: int, y: Array) -> Boosted | SklearnModel:
+    """A fresh model; where training knows a single class, one that is certain of it and trains nothing."""
+    from sklearn.dummy import DummyClassifier
+
+    made = build_model(experiment.model, experiment.params, setting, classes, rows=len(y))
+    if isinstance(made, Boosted) and classes and (y == y[0]).all():
+        return SklearnModel(DummyClassifier(), classes)
+    return made
 
 
 def _scale(loss: str) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:

@@ -1,0 +1,5 @@
+"""Four small neural nets, averaged: weaker than trees alone, and a member of another kind for the blend."""
+
+from kgl.tabular import Tabular
+
+experiment = Tabular(model="mlp")
