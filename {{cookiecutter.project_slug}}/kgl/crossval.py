@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from kgl.cores import plan
 from kgl.errors import KglError, usage
 from kgl.experiment import Experiment, config_of, load_experiment, override
-from kgl.fold_task import Task, gather_rows, read_arrays, read_scores, remove_leftovers, run_tasks
+from kgl.fold_task import Task, adopt, gather_rows, read_arrays, read_scores, remove_leftovers, run_tasks
 from kgl.identity import headline, identity, save_source
 from kgl.paths import write_text
 from kgl.runs import (
@@ -18,6 +19,7 @@ from kgl.runs import (
     begin_run,
     find_parent,
     is_finished,
+    list_runs,
     now,
     open_run,
     read_run,
@@ -138,10 +140,29 @@ def _begin(session: Session, run: Run, options: Options) -> None:
     first = run.parent.rpartition("-")[0] != run.experiment
     run.note = options.note or run.note or (headline(source) if first else "")
     begin_run(session.workspace, run)
+    if not options.again:
+        _adopt_seeds(session, run)
+
+
+def _adopt_seeds(session: Session, run: Run) -> None:
+    """Take over the models of runs that differ in their seeds alone: they would come out the same."""
+    for other in list_runs(session.workspace):
+        if other.seeds != run.seeds and _but_seeds(other) == _but_seeds(run):
+            for task in _tasks(session, run, None):
+                adopt(task, run_folder(session.workspace, other.run) / task.folder.relative_to(_base(session, run)))
+
+
+def _but_seeds(run: Run) -> tuple[Any, ...]:
+    made_of = [{k: v for k, v in each.items() if k not in ("config", "seeds")} for each in (run.config, run.identity)]
+    return run.experiment, made_of
+
+
+def _base(session: Session, run: Run) -> Path:
+    return run_folder(session.workspace, run.run)
 
 
 def _tasks(session: Session, run: Run, folds: tuple[int, ...] | None) -> list[Task]:
-    base = run_folder(session.workspace, run.run) / "folds"
+    base = _base(session, run) / "folds"
     numbers = [k for k in session.folds.numbers if not folds or k in folds]
     return [Task(k, s, base / str(k) / f"seed-{s}") for k in numbers for s in run.seeds]
 

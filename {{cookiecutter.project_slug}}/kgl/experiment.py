@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from kgl.config import check_value, from_text, literal, nearest, unknown_key
 from kgl.errors import KglError, reason, usage
 from kgl.paths import Workspace, use_workspace
 from kgl.target import Target
+
+if TYPE_CHECKING:
+    from kgl.tables import Data
 
 Array = NDArray[Any]
 
@@ -94,6 +97,15 @@ class Experiment(ABC):
 
     def check(self, target: Target, loss: str) -> None:  # noqa: B027 - most kinds have something to check, not all
         """Refuse settings that cannot work before anything is trained."""
+
+    def place_in_baseline(self, data: "Data") -> float:
+        """When a baseline trains it, small numbers first; infinite: it is not for these data."""
+        return 0.0
+
+    @property
+    def gains_from_seeds(self) -> bool:
+        """Whether the mean over several seeds is another model than one."""
+        return True
 
     def at_once(self) -> int | None:
         """How many models of this kind may be trained beside each other; None: what rows and cores suggest."""

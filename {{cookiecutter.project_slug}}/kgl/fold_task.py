@@ -250,6 +250,20 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def adopt(task: Task, folder: Path) -> None:
+    """Let what another run has trained there be this task's; files are shared, nothing ever writes into them."""
+    if folder.is_dir() and not task.is_done:
+        with _whole_folder(task.folder) as own:
+            shutil.copytree(folder, own, copy_function=_link, dirs_exist_ok=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # not every disk has links
+        shutil.copy2(source, target)
+
+
 def remove_leftovers(run_folder: Path) -> None:
     """Remove what a killed process had begun to write."""
     for folder in run_folder.glob("folds/*/.*"):

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kgl.tabular.catalogue import CATALOGUE
+from kgl.tabular.catalogue import BOOSTED, CATALOGUE
 from tests.conftest import Tiny
 
+CLASSIFIERS = [name for name, recipe in CATALOGUE.items() if recipe.classifier and not recipe.package]
 EXPERIMENT = """
 from kgl.tabular import Tabular
 
@@ -86,12 +87,12 @@ def test_a_class_of_a_single_row_is_no_obstacle(tiny: Tiny, model: str) -> None:
     add(tiny, model)
     run, oof, _ = trained(tiny, "mine")
     alone = oof[oof["fold"] == oof.loc[rows["id"][7], "fold"]]
-    assert alone["p_a"].max() < 1e-6
+    assert alone["p_a"].max() < (0.1 if model == "xgboost" else 1e-6)  # it begins with equal shares
     assert oof["p_b"][rows.set_index("id")["size"] > 1.5].mean() > 0.5
     assert run["cv_score"] is not None
 
 
-@pytest.mark.parametrize("model", ["constant", "one_column", "logistic", "lightgbm", "lightgbm_encoded", "xgboost", "catboost"])
+@pytest.mark.parametrize("model", ["constant", "one_column", "logistic", *BOOSTED])
 def test_multilabel_targets_have_a_probability_each(tiny: Tiny, model: str) -> None:
     rows = rows_of(tiny).assign(never=0).rename(columns={"label": "late"})
     rows["late"], rows["large"] = (rows["day"] > 20).astype(int), (rows["size"] > 0.5).astype(int)
@@ -158,7 +159,7 @@ def test_a_target_without_a_logarithm_is_told_before_training(tiny: Tiny) -> Non
     assert result.status == 1 and "values of the target have no logarithm; use metric rmse" in result.err
 
 
-@pytest.mark.parametrize("model", [name for name, recipe in CATALOGUE.items() if recipe.classifier and not recipe.package])
+@pytest.mark.parametrize("model", CLASSIFIERS)
 def test_awkward_tables_do_not_stop_a_model(tiny: Tiny, model: str) -> None:
     rows = rows_of(tiny)
     awkward = {"size": 'si"ze: [a]{b},<c>', "letter": "letter ", "gaps": "", "day": "12 Tag, ü"}

@@ -81,7 +81,8 @@ class XGBoost(_Synonyms):
         import xgboost
 
         types = self.booster.feature_types
-        return np.asarray(self.booster.predict(xgboost.DMatrix(X, feature_types=types, enable_categorical=True)))
+        rows = xgboost.DMatrix(X, feature_types=types, enable_categorical=True)
+        return np.asarray(self.booster.predict(rows), dtype=float)
 
     def save(self, path: Path) -> None:
         """Write XGBoost's own JSON."""

@@ -1,17 +1,21 @@
 """The models that experiments call by name: each with the preparation its family wants and settings that did well."""
 
-import importlib
-from collections.abc import Mapping
+import importlib.util
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from kgl.config import nearest, unknown_key
 from kgl.errors import KglError, usage
 from kgl.experiment import Setting
+from kgl.tables import ID, Data
 from kgl.tabular.boosters import CatBoost, XGBoost
 from kgl.tabular.boosting import Boosted, LightGBM
+from kgl.tabular.columns import sort_columns
 from kgl.tabular.models import SklearnModel
 
 QUICK_ROUNDS = 20
@@ -28,6 +32,7 @@ class Recipe:
     params: settings over the library's own; for_regression: further ones where values are predicted; above: further
         ones from so many training rows on.
     most_rows: a baseline does without it where rows are more.
+    only: whether a baseline wants it for such columns.
     steady: another seed changes nothing worth averaging.
     package: what has to be installed for it.
     """
@@ -39,12 +44,19 @@ class Recipe:
     for_regression: Mapping[str, Any] = field(default_factory=dict)
     above: tuple[tuple[int, Mapping[str, Any]], ...] = ()
     most_rows: int = 10**9
+    only: Callable[[pd.DataFrame], bool] = lambda rows: True
     steady: bool = False
     package: str = ""
 
 
-def _boosted(name: str, prepare: str, params: Mapping[str, Any], *above: tuple[int, Mapping[str, Any]]) -> Recipe:
-    return Recipe(prepare, name, name, params, above=above)
+def _boosted(
+    name: str, prepare: str, params: Mapping[str, Any], *above: tuple[int, Mapping[str, Any]], **options: Any
+) -> Recipe:
+    return Recipe(prepare, name, name, params, above=above, **options)
+
+
+def _has_levels(rows: pd.DataFrame) -> bool:
+    return bool(sort_columns(rows)[1])
 
 
 def _sklearn(prepare: str, module: str, name: str, params: Mapping[str, Any], **options: Any) -> Recipe:
@@ -77,6 +89,8 @@ XGBOOST = {
     "colsample_bytree": 0.6,
 }
 FOREST = {"n_estimators": 500, "min_samples_leaf": 3}
+# all columns for a split of values, as scikit-learn has it, take three times the time for nothing
+FORESTS: dict[str, Any] = {"for_regression": {"max_features": 0.33}, "most_rows": 50_000}
 # in the order of what they bring a minute of training, which is the order in which `kgl baseline` trains them
 CATALOGUE = {
     "constant": Recipe("raw", "sklearn.dummy:DummyClassifier", "sklearn.dummy:DummyRegressor", steady=True),
@@ -109,19 +123,10 @@ CATALOGUE = {
         above=((5_000, {"estimator__max_iter": 30}), (20_000, {"estimator__max_iter": 12})),
         most_rows=100_000,
     ),
-    "lightgbm_encoded": _boosted("lightgbm", "encoded", *LIGHTGBM),
-    "svr": Recipe(
-        "linear", "", "kgl.tabular.small:StandardSVR", {"C": 3.0, "epsilon": 0.05}, most_rows=10_000, steady=True
-    ),
-    "extra_trees": _sklearn("forest", "ensemble", "ExtraTrees", FOREST, most_rows=50_000),
-    "random_forest": _sklearn(
-        "forest",
-        "ensemble",
-        "RandomForest",
-        FOREST,
-        for_regression={"max_features": 0.5},  # all columns, as scikit-learn has it, take twice the time for nothing
-        most_rows=50_000,
-    ),
+    "lightgbm_encoded": _boosted("lightgbm", "encoded", *LIGHTGBM, only=_has_levels),
+    "svr": Recipe("linear", regressor="kgl.tabular.small:StandardSVR", most_rows=10_000, steady=True),
+    "extra_trees": _sklearn("forest", "ensemble", "ExtraTrees", FOREST, **FORESTS),
+    "random_forest": _sklearn("forest", "ensemble", "RandomForest", FOREST, **FORESTS),
     "hist_gradient_boosting": _sklearn(  # rounds are fixed: its own early stopping would tear groups apart
         "native",
         "ensemble",
@@ -133,6 +138,7 @@ CATALOGUE = {
             "l2_regularization": 1.0,
             "early_stopping": False,
         },
+        steady=True,
     ),
     "realmlp": Recipe(
         "linear",
@@ -160,6 +166,24 @@ def find_recipe(model: Any) -> Recipe:
         got = f"the class {model.__name__}; write {model.__name__}()" if isinstance(model, type) else repr(model)
         raise usage(f"model: expected a name of the catalogue or a scikit-learn compatible estimator, got {got}.")
     return Recipe("linear")
+
+
+def place_in_baseline(model: Any, data: Data) -> float:
+    """A model's place in the order of a baseline: the catalogue's, own estimators in the middle.
+
+    Infinite where it is not for the data: another task, more rows than it learns in minutes, its package not installed,
+    or no columns of the kind that it is made for.
+    """
+    if not isinstance(model, str) or model not in CATALOGUE:
+        return len(CATALOGUE) / 2
+    recipe = CATALOGUE[model]
+    suits = (
+        (recipe.classifier if data.target.one_label or data.target.task == "multilabel" else recipe.regressor)
+        and len(data.train) <= recipe.most_rows
+        and (not recipe.package or importlib.util.find_spec(recipe.package))
+        and recipe.only(data.train.drop(columns=[ID, *data.competition.id], errors="ignore"))
+    )
+    return list(CATALOGUE).index(model) if suits else math.inf
 
 
 def check_model(model: Any, params: Mapping[str, Any], *, classification: bool) -> None:

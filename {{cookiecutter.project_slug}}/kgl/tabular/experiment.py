@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas as pd
 
@@ -11,6 +11,9 @@ from kgl.config import nearest
 from kgl.errors import usage
 from kgl.experiment import Experiment, Part, Setting
 from kgl.target import Target
+
+if TYPE_CHECKING:
+    from kgl.tables import Data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,19 @@ class Tabular(Experiment):
         for feature in self.features:
             if isinstance(feature, type) or not (callable(feature) or is_transformer(feature)):
                 raise usage(f"features: expected functions of rows, or transformers such as Mine(), got {feature!r}.")
+
+    def place_in_baseline(self, data: "Data") -> float:
+        """By what its model brings a minute; infinite where the model is not for these data."""
+        from kgl.tabular.catalogue import place_in_baseline
+
+        return place_in_baseline(self.model, data)
+
+    @property
+    def gains_from_seeds(self) -> bool:
+        """Whether the mean over several seeds is another model than one."""
+        from kgl.tabular.catalogue import find_recipe
+
+        return not find_recipe(self.model).steady
 
     def prepare_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows with the columns of the feature functions."""

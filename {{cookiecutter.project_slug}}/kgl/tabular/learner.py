@@ -47,10 +47,8 @@ class Columns:
         transformers, rows = fit_transformers(experiment.features, part.rows, part.y)
         names = experiment.model_columns(rows, setting)
         preparer = _preparer(experiment)
-        if isinstance(preparer, Encoded):
-            y = np.column_stack(_outputs(part.y, setting.target, _scale(setting.loss)[0]))
-            return cls(transformers, names, preparer), preparer.fit_transform(rows[names], y)
-        return cls(transformers, names, preparer), preparer.fit_transform(rows[names])
+        y = np.column_stack(_outputs(part.y, setting.target, _scale(setting.loss)[0]))
+        return cls(transformers, names, preparer), preparer.fit_transform(rows[names], y)
 
     def transform(self, rows: pd.DataFrame) -> Any:
         """The same for other rows."""

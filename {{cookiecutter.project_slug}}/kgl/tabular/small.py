@@ -28,7 +28,21 @@ class _StandardTarget:
 
 
 class StandardSVR(_StandardTarget, SVR):
-    """scikit-learn's SVR on the standardized target."""
+    """scikit-learn's SVR on the standardized target.
+
+    Args:
+        C, epsilon: as there.
+        share: of scikit-learn's gamma, which is too narrow for many columns.
+    """
+
+    def __init__(self, C: float = 5.0, epsilon: float = 0.1, share: float = 0.2) -> None:
+        super().__init__(C=C, epsilon=epsilon)
+        self.share = share
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Learn from values."""
+        self.gamma = self.share / (X.shape[1] * (X.var() or 1.0))
+        return super().fit(X, y, sample_weight)
 
 
 class StandardMLP(_StandardTarget, MLPRegressor):
