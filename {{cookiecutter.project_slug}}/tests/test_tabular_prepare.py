@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kgl.errors import KglError
-from kgl.tabular.prepare import Dense, Native, as_numbers, as_texts, split_columns
+from kgl.tabular.columns import sort_columns
+from kgl.tabular.prepare import Dense, Native, as_numbers, as_texts
 
 
 def frame(**columns: Any) -> pd.DataFrame:
@@ -17,7 +17,6 @@ def frame(**columns: Any) -> pd.DataFrame:
 @pytest.mark.parametrize("dtype", ["str", "object", "category", "string"])
 def test_text_is_levels_whatever_pandas_keeps_it_as(dtype: str) -> None:
     rows = frame(port=pd.Series(["S", None, "Q", "S"], dtype=dtype))
-    assert split_columns(rows) == ([], ["port"])
     native = Native().fit_transform(rows)
     np.testing.assert_array_equal(native[:, 0], [1, np.nan, 0, 1])
 
@@ -37,7 +36,7 @@ def test_text_is_levels_whatever_pandas_keeps_it_as(dtype: str) -> None:
 )
 def test_numbers_flags_dates_and_spans_are_numbers(column: pd.Series) -> None:
     rows = frame(column=column)
-    assert split_columns(rows) == (["column"], [])
+    assert sort_columns(rows) == (["column"], [], [])
     values = as_numbers(rows["column"])
     np.testing.assert_array_equal(np.isnan(values), column.isna())
 
@@ -92,15 +91,6 @@ def test_the_most_frequent_levels_stay_where_there_are_too_many() -> None:
     codes = native.fit_transform(frame(x=levels))[:, 0]
     assert np.nanmax(codes) == 253 and len(native.codes["x"]) == 254
     assert not np.isnan(codes[-1]) and np.isnan(codes).sum() == (300 - 254) * 2
-
-
-def test_empty_columns_and_names_of_rows_are_left_out() -> None:
-    rows = frame(x=range(120), nothing=[None] * 120, gaps=[np.nan] * 120, name=[f"n{i}" for i in range(120)])
-    assert split_columns(rows) == (["x"], [])
-    with pytest.raises(KglError, match="of columns nothing none can be learnt from; see columns, drop"):
-        split_columns(rows[["nothing"]])
-    with pytest.raises(KglError, match=r"of columns \(none\) none"):
-        split_columns(rows[[]])
 
 
 def test_a_column_that_is_empty_in_training_does_no_harm_later() -> None:

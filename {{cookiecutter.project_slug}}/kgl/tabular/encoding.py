@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kgl.tabular.prepare import as_numbers, as_texts, fill_columns, float_type, split_columns
+from kgl.tabular.columns import Typed
+from kgl.tabular.prepare import as_numbers, as_texts, fill_columns, float_type
 
 Array = NDArray[Any]
 MOST_CLASSES = 10  # a column of levels becomes one a class: of many classes the common ones must do
@@ -19,7 +20,9 @@ class Encoded:
         """Learn from training rows and their (n, outputs) targets; codes of classes are whole numbers."""
         from sklearn.preprocessing import TargetEncoder
 
-        self.numbers, self.levels = split_columns(rows)
+        self.typed = Typed()
+        rows = self.typed.fit_transform(rows, y)
+        self.numbers, self.levels = self.typed.numbers, self.typed.levels
         self.float = float_type(rows, self.numbers)
         targets = [target for output in y.T for target in _means_of(output)] if self.levels else []
         self.encoders = [TargetEncoder(target_type="continuous") for _ in targets]
@@ -28,6 +31,7 @@ class Encoded:
 
     def transform(self, rows: pd.DataFrame) -> Array:
         """The same for other rows; levels not seen in training have the mean of all."""
+        rows = self.typed.transform(rows)
         texts = self._texts(rows)
         return self._joined(rows, [encoder.transform(texts) for encoder in self.encoders])
 

@@ -1,4 +1,4 @@
-"""Columns made ready for each family of models, fitted on training rows alone: linear, forest, native or raw."""
+"""Columns made ready for each family of models, fitted on training rows alone: linear, forest, native, text or raw."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,32 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
-from kgl.errors import KglError
+from kgl.errors import usage
+from kgl.tabular.columns import Typed
+from kgl.tabular.text import Words, join_texts
 
 Array = NDArray[Any]
-FEW_LEVELS = 50
 EXACT_IN_FLOAT32 = 2**24
-
-
-def split_columns(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """The columns that are numbers or dates, and those that are levels.
-
-    Left out: columns without any value, and texts that are nearly different in every row (names, ticket numbers).
-    """
-    numbers, levels = [], []
-    for column in map(str, rows):
-        values = rows[column]
-        if values.dtype.kind in "biufMm":
-            if values.notna().any():
-                numbers.append(column)
-        elif (different := values.nunique()) and (different <= FEW_LEVELS or different <= values.notna().sum() / 2):
-            levels.append(column)
-    if not numbers and not levels:
-        raise KglError(
-            f"of columns {', '.join(map(str, rows)) or '(none)'} none can be learnt from; see columns, drop."
-        )
-    return numbers, levels
 
 
 def as_numbers(values: pd.Series) -> Array:
@@ -81,13 +63,15 @@ class Dense:
     def __init__(self, scale: bool) -> None:
         self.scale = scale
 
-    def fit_transform(self, rows: pd.DataFrame) -> Array:
+    def fit_transform(self, rows: pd.DataFrame, y: Array | None = None) -> Array:
         """Learn medians, scales and levels from training rows; (n, features) float array of them."""
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, RobustScaler, StandardScaler
 
-        self.numbers, self.levels = split_columns(rows)
+        self.typed = Typed()
+        rows = self.typed.fit_transform(rows, y)
+        self.numbers, self.levels = self.typed.numbers, self.typed.levels
         self.float = float_type(rows, self.numbers)
         steps: list[Any] = [SimpleImputer(strategy="median", add_indicator=True)]
         if self.scale:
@@ -106,6 +90,7 @@ class Dense:
 
     def transform(self, rows: pd.DataFrame) -> Array:
         """The same for other rows; levels not seen in training count as the rare ones, or as none."""
+        rows = self.typed.transform(rows)
         parts = [self.fill.transform(self._numbers(rows))] if self.numbers else []
         parts += [self.one_hot.transform(self._texts(rows))] if self.levels else []
         return np.hstack(parts)
@@ -129,12 +114,14 @@ class Native:
     def __init__(self, max_levels: int | None = None) -> None:
         self.max_levels = max_levels
 
-    def fit_transform(self, rows: pd.DataFrame) -> Array:
+    def fit_transform(self, rows: pd.DataFrame, y: Array | None = None) -> Array:
         """Learn the levels from training rows; (n, columns) float array, the levels' columns last."""
-        self.numbers, levels = split_columns(rows)
+        self.typed = Typed()
+        rows = self.typed.fit_transform(rows, y)
+        self.numbers = self.typed.numbers
         self.float = float_type(rows, self.numbers)
-        self.codes = {column: self._find_codes(rows[column]) for column in levels}
-        return self.transform(rows)
+        self.codes = {column: self._find_codes(rows[column]) for column in self.typed.levels}
+        return self._table(rows)
 
     def _find_codes(self, values: pd.Series) -> dict[str, int]:
         codes, levels = as_codes(values)
@@ -146,6 +133,9 @@ class Native:
 
     def transform(self, rows: pd.DataFrame) -> Array:
         """The same for other rows."""
+        return self._table(self.typed.transform(rows))
+
+    def _table(self, rows: pd.DataFrame) -> Array:
         table = np.empty((len(rows), len(self.numbers) + len(self.codes)), self.float)
         columns = (as_numbers(rows[column]) for column in self.numbers)
         return fill_columns(table, chain(columns, (self._codes(rows[column]) for column in self.codes)))
@@ -161,10 +151,43 @@ class Native:
         return list(range(len(self.numbers), len(self.numbers) + len(self.codes)))
 
 
+class Sparse:
+    """Words and letters of texts, and levels one-hot, as sparse rows of numbers above 0: for linear models of texts."""
+
+    def fit_transform(self, rows: pd.DataFrame, y: Array | None = None) -> Any:
+        """Learn frequencies and levels from training rows; (n, hashes) sparse array of them.
+
+        Raises:
+            KglError: no column holds sentences (status 2).
+        """
+        from sklearn.preprocessing import OneHotEncoder
+
+        self.typed = Typed()
+        wide = self.typed.fit_transform(rows)
+        if not self.typed.texts:
+            raise usage("no column holds sentences for this model to read; use logistic, ridge or lightgbm.")
+        self.words = Words()
+        self.one_hot = OneHotEncoder(min_frequency=3, handle_unknown="infrequent_if_exist", dtype=np.float32)
+        X = self.words.fit_transform(join_texts(wide, self.typed.texts))
+        return self._joined(X, self.one_hot.fit_transform(self._texts(wide)) if self.typed.levels else None)
+
+    def transform(self, rows: pd.DataFrame) -> Any:
+        """The same for other rows."""
+        wide = self.typed.transform(rows)
+        X = self.words.transform(join_texts(wide, self.typed.texts))
+        return self._joined(X, self.one_hot.transform(self._texts(wide)) if self.typed.levels else None)
+
+    def _texts(self, rows: pd.DataFrame) -> Array:
+        return np.column_stack([as_texts(rows[column]) for column in self.typed.levels])
+
+    def _joined(self, X: Any, levels: Any) -> Any:
+        return X if levels is None else sparse.csr_array(sparse.hstack([X, levels]))
+
+
 class Raw:
     """The frame as it is, for estimators that prepare columns themselves."""
 
-    def fit_transform(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def fit_transform(self, rows: pd.DataFrame, y: Array | None = None) -> pd.DataFrame:
         """The rows."""
         return rows
 

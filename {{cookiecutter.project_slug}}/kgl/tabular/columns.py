@@ -1,0 +1,194 @@
+"""What each column holds, told from training rows: numbers, levels or texts; and the parts of dates and codes."""
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kgl.errors import KglError
+from kgl.tabular.text import NestedText, join_texts, learn_texts, text_shape
+
+Array = NDArray[Any]
+FEW_LEVELS = 50
+SAMPLE = 2000  # different values that are looked at
+DATE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b")
+TOKEN = re.compile(r"(?P<A>[^\W\d_]+)|(?P<N>\d+)|[\W_]+")
+MOST_PARTS = 5
+
+
+class Typed:
+    """Rows with further columns made of their dates, codes and texts, and which columns are numbers and which levels.
+
+    Left out: columns without any value or with a single one, copies of another, running numbers, and texts that are
+    nearly different in every row and neither codes nor sentences.
+    """
+
+    def fit_transform(self, rows: pd.DataFrame, y: Array | None = None) -> pd.DataFrame:
+        """Learn from training rows; texts are learnt where `y`, (n, outputs), is given."""
+        found = {column: _parts_of(rows[column]) for column in map(str, rows)}
+        self.parts = {column: parts for column, parts in found.items() if parts}
+        wide = self._wide(rows)
+        self.numbers, self.levels, self.texts = sort_columns(wide)
+        self.nested: NestedText | None = None
+        if self.texts and y is not None:
+            self.nested, said = learn_texts(join_texts(wide, self.texts), y)
+            wide = self._with_texts(wide, said)
+            self.numbers = [*self.numbers, *wide.columns[-self.added :]]
+        if not (self.numbers or self.levels or self.texts):
+            raise KglError(
+                f"of columns {', '.join(map(str, rows)) or '(none)'} none can be learnt from; see columns, drop."
+            )
+        return wide
+
+    def transform(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The same for other rows."""
+        wide = self._wide(rows)
+        if self.nested is None:
+            return wide
+        return self._with_texts(wide, self.nested.transform(join_texts(wide, self.texts)))
+
+    def _wide(self, rows: pd.DataFrame) -> pd.DataFrame:
+        made = [parts(rows[column]) for column, parts in self.parts.items()]
+        return pd.concat([rows, *made], axis=1) if made else rows
+
+    def _with_texts(self, wide: pd.DataFrame, said: Array) -> pd.DataFrame:
+        nested = pd.DataFrame(said, wide.index).add_prefix("text ")
+        made = [*(text_shape(wide[column]) for column in self.texts), nested]
+        self.added = sum(frame.shape[1] for frame in made)
+        return pd.concat([wide, *made], axis=1)
+
+
+def sort_columns(rows: pd.DataFrame) -> tuple[list[str], list[str], list[str]]:
+    """The columns that are numbers or dates, those that are levels, and those that are texts."""
+    numbers, levels, texts = [], [], []
+    for column in map(str, rows):
+        values = rows[column]
+        if values.dtype.kind in "biufMm":
+            if _varies(values) and not _is_running_number(values):
+                numbers.append(column)
+        elif (different := values.nunique()) and (different <= FEW_LEVELS or different <= values.notna().sum() / 2):
+            levels.append(column)
+        elif different and _is_text(values):
+            texts.append(column)
+    return _without_copies(rows, numbers), levels, texts
+
+
+def text_columns(rows: pd.DataFrame) -> list[str]:
+    """The columns of sentences."""
+    return sort_columns(rows)[2]
+
+
+def _varies(values: pd.Series) -> bool:
+    """Whether there are several values, counting missing as one; one row alone is enough."""
+    known = values.dropna()
+    return len(known) > 0 and (len(known) < len(values) or len(values) == 1 or bool((known != known.iloc[0]).any()))
+
+
+def _is_running_number(values: pd.Series) -> bool:
+    """An id in disguise: whole numbers that rise by about one from row to row."""
+    if values.dtype.kind not in "iuf" or len(values) < FEW_LEVELS or values.isna().any():
+        return False
+    numbers = values.to_numpy(dtype=float)
+    steps = np.diff(numbers[:SAMPLE])
+    if not (steps > 0).all() or (steps % 1).any():
+        return False
+    return bool((np.diff(numbers) > 0).all() and numbers[-1] - numbers[0] < 2 * len(numbers))
+
+
+def _is_text(values: pd.Series) -> bool:
+    """Whether values are two words or more, most of them made of letters."""
+    texts = _some(values)
+    letters = texts.str.count(r"[^\W\d_]").sum()
+    return bool(texts.str.count(r"\S+").median() >= 2 and letters > texts.str.len().sum() / 3)
+
+
+def _some(values: pd.Series) -> pd.Series:
+    """Some of the different values, as texts."""
+    known = pd.Series(values.dropna().unique()).astype("str")
+    return known if len(known) <= SAMPLE else known.sample(SAMPLE, random_state=0)
+
+
+def _without_copies(rows: pd.DataFrame, columns: list[str]) -> list[str]:
+    """The columns whose values no column before them has; a few rows tell nearly all apart."""
+    ends = pd.concat([rows[columns].head(FEW_LEVELS), rows[columns].tail(FEW_LEVELS)]).astype("str")
+    kept: dict[tuple[str, ...], list[str]] = {}
+    for column in columns:
+        alike = kept.setdefault(tuple(ends[column]), [])
+        if not any(rows[column].equals(rows[other].astype(rows[column].dtype)) for other in alike):
+            alike.append(column)
+    taken = {column for alike in kept.values() for column in alike}
+    return [column for column in columns if column in taken]
+
+
+def _parts_of(values: pd.Series) -> Callable[[pd.Series], pd.DataFrame] | None:
+    """What makes columns of the parts of this one, if it holds dates or codes such as B/12/P."""
+    if values.dtype.kind == "M":
+        return DateParts("")
+    if values.dtype.kind in "biufm" or values.nunique() <= FEW_LEVELS:
+        return None
+    texts = _some(values)
+    return _date_format(texts) or _code_pattern(texts)
+
+
+class DateParts:
+    """Dates as days, and their parts; `pattern` says how they are written, empty where they are dates already."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+
+    def __call__(self, values: pd.Series) -> pd.DataFrame:
+        """A column a part; what is no date is missing."""
+        dates = values
+        if self.pattern:
+            dates = pd.to_datetime(values.astype("str"), format=self.pattern, errors="coerce", utc=True)
+        made = {name: getattr(dates.dt, name) for name in ("year", "month", "day", "weekday", "hour", "minute")}
+        if self.pattern:
+            made["time"] = dates
+        return pd.DataFrame(made).add_prefix(f"{values.name} ")
+
+
+def _date_format(texts: pd.Series) -> DateParts | None:
+    """How dates are written: the way that reads most of them, and nearly all."""
+    from pandas.tseries.api import guess_datetime_format
+
+    if not texts.str.match(DATE).all():
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        guesses = {guess_datetime_format(text, dayfirst=first) for text in texts.head(100) for first in (False, True)}
+    reads = {g: pd.to_datetime(texts, format=g, errors="coerce", utc=True).notna().mean() for g in guesses if g}
+    best = max(sorted(reads), key=reads.__getitem__, default="")
+    return DateParts(best) if best and reads[best] > 0.98 else None
+
+
+class CodeParts:
+    """Codes such as B/12/P as their parts: letters as they are, digits as numbers."""
+
+    def __init__(self, pattern: str, digits: tuple[bool, ...]) -> None:
+        self.pattern = pattern
+        self.digits = digits
+
+    def __call__(self, values: pd.Series) -> pd.DataFrame:
+        """A column a part; a value that is written otherwise has none."""
+        found = values.astype("str").str.extract(self.pattern)
+        made = {i: pd.to_numeric(found[i]) if digits else found[i] for i, digits in enumerate(self.digits)}
+        return pd.DataFrame(made).add_prefix(f"{values.name} ")
+
+
+def _code_pattern(texts: pd.Series) -> CodeParts | None:
+    """The pattern of nearly all of the texts: letters, digits and signs in the same order, without blanks."""
+    shapes = [tuple((m.lastgroup or m.group()) for m in TOKEN.finditer(text)) for text in texts]
+    shape = Counter(shapes).most_common(1)[0][0]
+    kinds = [token for token in shape if token in ("A", "N")]
+    if len(kinds) < 2 or len(kinds) > MOST_PARTS or "N" not in kinds or any(" " in token for token in shape):
+        return None
+    ways = {"A": r"([^\W\d_]+)", "N": r"(\d{1,15})"}
+    pattern = "^" + "".join(ways.get(token) or re.escape(token) for token in shape)
+    if texts.str.match(pattern).mean() < 0.9:
+        return None
+    return CodeParts(pattern, tuple(kind == "N" for kind in kinds))
