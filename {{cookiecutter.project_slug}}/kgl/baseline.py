@@ -26,7 +26,7 @@ def run_baseline(session: Session, minutes: float | None, done: Say, progress: S
 
     Args:
         session: see `open_session`.
-        minutes: the time for all of it; None: as competition.toml says, 0: no limit.
+        minutes: the time for all of it, used up by further seeds; None: as competition.toml says, 0: no limit.
         done, progress: take a line a finished experiment, and a line a finished fold.
 
     Raises:
@@ -37,7 +37,7 @@ def run_baseline(session: Session, minutes: float | None, done: Say, progress: S
     runs = {name: run for name in names if (run := _train(session, name, clock, done, progress))}
     if not runs:
         raise KglError("no experiment of the baseline came to its end; the reasons stand above.")
-    if limit:
+    if minutes:
         _average_seeds(session, runs, clock, done, progress)
     blend = make_blend(session)
     done(summary(blend))
@@ -57,7 +57,7 @@ def _choose(session: Session) -> list[str]:
         try:
             places[name] = load_experiment(session.workspace, name).place_in_baseline(session.data)
         except KglError as error:
-            session.say(f"{name}: failed: {error.message}")
+            session.say(f"{name}: failed: {error.message.removeprefix(f'{name}: ')}")
     if unsuited := [name for name, place in places.items() if math.isinf(place)]:
         session.say(f"not for these data: {', '.join(unsuited)}")
     chosen = sorted((name for name in places if name not in unsuited), key=places.__getitem__)
@@ -92,7 +92,7 @@ def _train(
             return run
         session.say(f"{name}: left out, the time is over; kgl train {name} completes it")
     except KglError as error:
-        session.say(f"{name}: failed: {error.message}")
+        session.say(f"{name}: failed: {error.message.removeprefix(f'{name}: ')}")
     return None
 
 

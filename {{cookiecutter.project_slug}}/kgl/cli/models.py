@@ -35,10 +35,10 @@ def _session() -> "Session":
 
 @click.command()
 @click.option(
-    "--minutes", type=click.FloatRange(min=0), help="Begin no further experiment after that time (0: no limit)."
+    "--minutes", type=click.FloatRange(min=0), help="Use that much time: what is too slow is left out, seeds are added (0: no limit)."
 )
 def baseline(minutes: float | None) -> None:
-    """Folds, the experiments of [baseline], a blend and a checked submission file.
+    """Folds, the experiments of [baseline] or all that suit the data, a blend and a checked submission file.
 
     What was finished before is not trained again: stop it and start it as you like.
     """
