@@ -35,7 +35,9 @@ def _session() -> "Session":
 
 @click.command()
 @click.option(
-    "--minutes", type=click.FloatRange(min=0), help="Use that much time: what is too slow is left out, seeds are added (0: no limit)."
+    "--minutes",
+    type=click.FloatRange(min=0),
+    help="Time to use: too slow models are left out, seeds added (0: no limit).",
 )
 def baseline(minutes: float | None) -> None:
     """Folds, the experiments of [baseline] or all that suit the data, a blend and a checked submission file.
