@@ -55,6 +55,10 @@ def _boosted(
     return Recipe(prepare, name, name, params, above=above, **options)
 
 
+def _has_texts(rows: pd.DataFrame) -> bool:
+    return bool(sort_columns(rows)[2])
+
+
 def _has_levels(rows: pd.DataFrame) -> bool:
     return bool(sort_columns(rows)[1])
 
@@ -111,6 +115,14 @@ CATALOGUE = {
         most_rows=200_000,
         steady=True,
     ),
+    "text_linear": Recipe(
+        "text",
+        "kgl.tabular.text:TextClassifier",
+        "sklearn.linear_model:Ridge",
+        for_regression={"alpha": 3.0, "solver": "sparse_cg"},
+        steady=True,
+        only=_has_texts,
+    ),
     "lightgbm": _boosted("lightgbm", "native", *LIGHTGBM),
     "xgboost": _boosted("xgboost", "encoded", XGBOOST, (200_000, {"learning_rate": 0.1})),
     "catboost": _boosted(
@@ -122,6 +134,14 @@ CATALOGUE = {
         "kgl.tabular.small:mlp_regressor",
         above=((5_000, {"estimator__max_iter": 30}), (20_000, {"estimator__max_iter": 12})),
         most_rows=100_000,
+    ),
+    "text_bayes": Recipe("text", "kgl.tabular.text:TextBayes", steady=True, only=_has_texts),
+    "nbsvm": Recipe(
+        "text",
+        "kgl.tabular.text:TextClassifier",
+        params={"bayes": True, "C": (0.05, 0.2, 0.8, 3.0)},
+        steady=True,
+        only=_has_texts,
     ),
     "lightgbm_encoded": _boosted("lightgbm", "encoded", *LIGHTGBM, only=_has_levels),
     "svr": Recipe("linear", regressor="kgl.tabular.small:StandardSVR", most_rows=10_000, steady=True),

@@ -19,6 +19,7 @@ SAMPLE = 2000  # different values that are looked at
 DATE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b")
 TOKEN = re.compile(r"(?P<A>[^\W\d_]+)|(?P<N>\d+)|[\W_]+")
 MOST_PARTS = 5
+PARTS = ("year", "month", "day", "day_of_week", "hour", "minute")
 
 
 class Typed:
@@ -71,16 +72,12 @@ def sort_columns(rows: pd.DataFrame) -> tuple[list[str], list[str], list[str]]:
         if values.dtype.kind in "biufMm":
             if _varies(values) and not _is_running_number(values):
                 numbers.append(column)
-        elif (different := values.nunique()) and (different <= FEW_LEVELS or different <= values.notna().sum() / 2):
-            levels.append(column)
-        elif different and _is_text(values):
-            texts.append(column)
+        elif _varies(values):
+            if (different := values.nunique()) <= FEW_LEVELS or different <= values.notna().sum() / 2:
+                levels.append(column)
+            elif _is_text(values):
+                texts.append(column)
     return _without_copies(rows, numbers), levels, texts
-
-
-def text_columns(rows: pd.DataFrame) -> list[str]:
-    """The columns of sentences."""
-    return sort_columns(rows)[2]
 
 
 def _varies(values: pd.Series) -> bool:
@@ -146,7 +143,7 @@ class DateParts:
         dates = values
         if self.pattern:
             dates = pd.to_datetime(values.astype("str"), format=self.pattern, errors="coerce", utc=True)
-        made = {name: getattr(dates.dt, name) for name in ("year", "month", "day", "weekday", "hour", "minute")}
+        made = {name: getattr(dates.dt, name) for name in PARTS}
         if self.pattern:
             made["time"] = dates
         return pd.DataFrame(made).add_prefix(f"{values.name} ")

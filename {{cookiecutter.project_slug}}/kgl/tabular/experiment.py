@@ -21,8 +21,9 @@ class Tabular(Experiment):
     """A model on columns and features of a table.
 
     Args:
-        model: a name of the catalogue (kgl/tabular/catalogue.py: constant, one_column, logistic, ridge, lightgbm,
-            xgboost, catboost, mlp, lightgbm_encoded, svr, extra_trees, random_forest, hist_gradient_boosting, realmlp)
+        model: a name of the catalogue (kgl/tabular/catalogue.py: constant, one_column, logistic, ridge, text_linear,
+            lightgbm, xgboost, catboost, mlp, text_bayes, nbsvm, lightgbm_encoded, svr, extra_trees, random_forest,
+            hist_gradient_boosting, realmlp)
             or any scikit-learn compatible estimator, your own too.
         params: settings of the model, over those of the catalogue. The rounds of LightGBM, XGBoost and CatBoost are
             found on a part of the training rows unless `n_estimators` is given.
@@ -31,7 +32,7 @@ class Tabular(Experiment):
         drop: raw columns that are left out of the model; features still see them.
         prepare: what the model's family wants ("auto"), or "linear" (gaps filled and flagged, scaled, one-hot),
             "forest" (the same unscaled), "native" (codes, gaps kept), "encoded" (levels as the target's mean in
-            other rows, gaps kept), "raw" (the table itself).
+            other rows, gaps kept), "text" (words and letters, sparse), "raw" (the table itself).
         weight: a function of rows that gives each its weight in training.
 
     Example:
@@ -43,7 +44,7 @@ class Tabular(Experiment):
     features: tuple[Any, ...] = ()
     columns: tuple[str, ...] | None = None
     drop: tuple[str, ...] = ()
-    prepare: Literal["auto", "linear", "forest", "native", "encoded", "raw"] = "auto"
+    prepare: Literal["auto", "linear", "forest", "native", "encoded", "text", "raw"] = "auto"
     weight: Callable[[pd.DataFrame], Any] | None = None
     kind: ClassVar[str] = "tabular"
 

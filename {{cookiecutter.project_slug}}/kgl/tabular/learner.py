@@ -17,7 +17,7 @@ from kgl.tabular.catalogue import BOOSTED, build_model, find_recipe
 from kgl.tabular.encoding import Encoded
 from kgl.tabular.features import apply_transformers, feature_name, fit_transformers
 from kgl.tabular.models import SklearnModel
-from kgl.tabular.prepare import Dense, Native, Raw
+from kgl.tabular.prepare import Dense, Native, Raw, Sparse
 from kgl.target import Target
 
 if TYPE_CHECKING:
@@ -48,11 +48,16 @@ class Columns:
         names = experiment.model_columns(rows, setting)
         preparer = _preparer(experiment)
         y = np.column_stack(_outputs(part.y, setting.target, _scale(setting.loss)[0]))
-        return cls(transformers, names, preparer), preparer.fit_transform(rows[names], y)
+        columns = cls(transformers, names, preparer)
+        return columns, preparer.fit_transform(columns.pick(rows), y)
 
     def transform(self, rows: pd.DataFrame) -> Any:
         """The same for other rows."""
-        return self.preparer.transform(apply_transformers(self.transformers, rows)[self.names])
+        return self.preparer.transform(self.pick(apply_transformers(self.transformers, rows)))
+
+    def pick(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The columns that are learnt from; the others are dropped, since choosing these would copy them."""
+        return rows.drop(columns=rows.columns.difference(self.names))
 
     @property
     def categorical(self) -> list[int]:
@@ -65,7 +70,8 @@ def _preparer(experiment: "Tabular") -> Any:
     way = recipe.prepare if experiment.prepare == "auto" else experiment.prepare
     if way == "native":
         return Native(None if recipe.classifier in BOOSTED else HIST_LEVELS)
-    return {"raw": Raw, "encoded": Encoded}[way]() if way in ("raw", "encoded") else Dense(scale=way == "linear")
+    others: dict[str, Any] = {"raw": Raw, "encoded": Encoded, "text": Sparse}
+    return others[way]() if way in others else Dense(scale=way == "linear")
 
 
 @dataclass

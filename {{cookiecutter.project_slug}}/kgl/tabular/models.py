@@ -62,8 +62,8 @@ class SklearnModel:
     def predict(self, X: Any) -> Array:
         """(n,) probabilities of class 1 or values, or (n, classes); classes that training never saw get 0."""
         if not self.classes:
-            return np.asarray(self.estimator.predict(X), dtype=float).reshape(len(X))
-        shares = np.zeros((len(X), self.classes))
+            return np.asarray(self.estimator.predict(X), dtype=float).reshape(X.shape[0])
+        shares = np.zeros((X.shape[0], self.classes))
         if len(self.seen) == 1:
             shares[:, self.seen] = 1.0
         else:

@@ -155,33 +155,38 @@ class Sparse:
     """Words and letters of texts, and levels one-hot, as sparse rows of numbers above 0: for linear models of texts."""
 
     def fit_transform(self, rows: pd.DataFrame, y: Array | None = None) -> Any:
-        """Learn frequencies and levels from training rows; (n, hashes) sparse array of them.
+        """Learn frequencies and levels from training rows; (n, columns) sparse array of them.
 
         Raises:
-            KglError: no column holds sentences (status 2).
+            KglError: neither texts nor levels (status 2).
         """
         from sklearn.preprocessing import OneHotEncoder
 
         self.typed = Typed()
         wide = self.typed.fit_transform(rows)
-        if not self.typed.texts:
-            raise usage("no column holds sentences for this model to read; use logistic, ridge or lightgbm.")
+        if not (self.typed.texts or self.typed.levels):
+            raise usage("the columns hold numbers alone, and this model reads texts; use logistic, ridge or lightgbm.")
         self.words = Words()
         self.one_hot = OneHotEncoder(min_frequency=3, handle_unknown="infrequent_if_exist", dtype=np.float32)
-        X = self.words.fit_transform(join_texts(wide, self.typed.texts))
-        return self._joined(X, self.one_hot.fit_transform(self._texts(wide)) if self.typed.levels else None)
+        texts, levels = self._documents(wide), self._levels(wide)
+        parts = [self.words.fit_transform(texts)] if self.typed.texts else []
+        return _beside(parts + ([self.one_hot.fit_transform(levels)] if self.typed.levels else []))
 
     def transform(self, rows: pd.DataFrame) -> Any:
         """The same for other rows."""
         wide = self.typed.transform(rows)
-        X = self.words.transform(join_texts(wide, self.typed.texts))
-        return self._joined(X, self.one_hot.transform(self._texts(wide)) if self.typed.levels else None)
+        parts = [self.words.transform(self._documents(wide))] if self.typed.texts else []
+        return _beside(parts + ([self.one_hot.transform(self._levels(wide))] if self.typed.levels else []))
 
-    def _texts(self, rows: pd.DataFrame) -> Array:
-        return np.column_stack([as_texts(rows[column]) for column in self.typed.levels])
+    def _documents(self, rows: pd.DataFrame) -> Array:
+        return join_texts(rows, self.typed.texts)
 
-    def _joined(self, X: Any, levels: Any) -> Any:
-        return X if levels is None else sparse.csr_array(sparse.hstack([X, levels]))
+    def _levels(self, rows: pd.DataFrame) -> Array:
+        return np.array([as_texts(rows[column]) for column in self.typed.levels], dtype=object).T
+
+
+def _beside(parts: list[Any]) -> Any:
+    return sparse.csr_array(sparse.hstack(parts))
 
 
 class Raw:

@@ -201,7 +201,7 @@ class NestedText:
         nested = []
         for output in self.outputs:
             nested.append(self._nested(X, output, groups))
-            self.models.append(_linear(output).fit(X, output))
+            self.models.append(_fit_linear(X, output))
         return np.column_stack(nested)
 
     def _nested(self, X: Any, y: Array, groups: Array) -> Array:
@@ -211,8 +211,7 @@ class NestedText:
         if len(np.unique(groups)) < INNER_FOLDS:
             return found
         for inside, held in GroupKFold(INNER_FOLDS, shuffle=True, random_state=0).split(X, groups=groups):
-            if (y[inside] != y[inside][0]).any():
-                found[held] = _say(_linear(y).fit(X[inside], y[inside]), X[held])
+            found[held] = _say(_fit_linear(X[inside], y[inside]), X[held])
         return found
 
     def transform(self, documents: Array) -> Array:
@@ -263,10 +262,13 @@ def _outputs(y: Array) -> Iterator[Array]:
         yield from (output == label for label in common)
 
 
-def _linear(y: Array) -> Any:
+def _fit_linear(X: Any, y: Array) -> Any:
+    from sklearn.dummy import DummyRegressor
     from sklearn.linear_model import Ridge
 
-    return Ridge(alpha=3.0, solver="sparse_cg") if y.dtype.kind == "f" else TextClassifier(C=2.0)
+    if (y == y[0]).all():
+        return DummyRegressor().fit(X, y.astype(float))
+    return (Ridge(alpha=3.0, solver="sparse_cg") if y.dtype.kind == "f" else TextClassifier(C=2.0)).fit(X, y)
 
 
 def _say(model: Any, X: Any) -> Array:
