@@ -6,7 +6,7 @@ from functools import partial
 from kgl.blend import make_blend
 from kgl.board import rank
 from kgl.clock import Clock
-from kgl.cores import Plan, plan
+from kgl.cores import plan
 from kgl.crossval import Options, train
 from kgl.errors import KglError, usage
 from kgl.experiment import experiment_names, load_experiment
@@ -74,37 +74,36 @@ def _train(
         session.say(f"{name}: left out, the time is over")
         return None
     changes = {"seeds": ",".join(map(str, seeds))} if seeds else {}
-    named = partial(_named, progress, name)
+    named, again = partial(_named, progress, name), " ".join(["kgl train", name, *map("=".join, changes.items())])
     try:
         with clock.stopping():
-            workers = None
+            options = Options()
             if clock.left < math.inf:
                 first = train(session, name, changes, options=Options(folds=session.folds.numbers[:1]), progress=named)
-                wanted, shared = _wanted(session, first)
-                if wanted / shared.workers * PRUDENCE > clock.left:
-                    needs = f"it needs about {wanted / shared.workers:.0f} s more, {max(0, clock.left):.0f} are left"
-                    session.say(f"{name}: left out, {needs}; kgl train {name} completes it")
+                seconds, workers = _forecast(session, first)
+                if seconds * PRUDENCE > clock.left:
+                    needs = f"it needs about {seconds:.0f} s more, {max(0, clock.left):.0f} are left"
+                    session.say(f"{name}: left out, {needs}; {again} completes it")
                     return None
-                forced = wanted > WORKERS_PAY_ABOVE and load_experiment(session.workspace, name).at_once() is None
-                workers = shared.workers if forced and shared.workers > 1 else None
-            run = train(session, name, changes, options=Options(workers=workers), progress=named)
+                if seconds * workers > WORKERS_PAY_ABOVE and load_experiment(session.workspace, name).at_once() is None:
+                    options = Options(workers=workers if workers > 1 else None)
+            run = train(session, name, changes, options=options, progress=named)
             done(summary(run))
             return run
-        session.say(f"{name}: left out, the time is over; kgl train {name} completes it")
+        session.say(f"{name}: left out, the time is over; {again} completes it")
     except KglError as error:
         session.say(f"{name}: failed: {error.message.removeprefix(f'{name}: ')}")
     return None
 
 
-def _wanted(session: Session, run: Run) -> tuple[float, Plan]:
-    """Seconds of work that a run lacks, by what its finished folds have cost, and how they are shared."""
+def _forecast(session: Session, run: Run) -> tuple[float, int]:
+    """How long the rest of a run will take, by what its finished folds have cost, and on how many workers."""
     if run.is_complete:
-        return 0.0, Plan(1, 1)
-    finished = max(1, sum(score is not None for score in run.fold_scores))
-    lacking = len(session.folds.numbers) - finished
-    shared = plan(lacking * len(run.seeds), len(session.data.train))
-    rounds = math.ceil(lacking * len(run.seeds) / shared.workers)
-    return run.seconds / finished / len(run.seeds) * rounds * shared.workers, shared
+        return 0.0, 1
+    finished = max(1, sum(score is not None for score in run.fold_scores)) * len(run.seeds)
+    lacking = len(session.folds.numbers) * len(run.seeds) - finished
+    workers = plan(lacking, len(session.data.train)).workers
+    return run.seconds / finished * math.ceil(lacking / workers), workers
 
 
 def _average_seeds(session: Session, runs: dict[str, Run], clock: Clock, done: Say, progress: Say) -> None:
