@@ -112,7 +112,7 @@ def _some(values: pd.Series) -> pd.Series:
 
 def _without_copies(rows: pd.DataFrame, columns: list[str]) -> list[str]:
     """The columns whose values no column before them has; a few rows tell nearly all apart."""
-    ends = pd.concat([rows[columns].head(FEW_LEVELS), rows[columns].tail(FEW_LEVELS)]).astype("str")
+    ends = pd.concat([rows.head(FEW_LEVELS), rows.tail(FEW_LEVELS)])[columns].astype("str")
     kept: dict[tuple[str, ...], list[str]] = {}
     for column in columns:
         alike = kept.setdefault(tuple(ends[column]), [])
