@@ -235,6 +235,9 @@ def test_defaults_follow_from_rows_and_classes() -> None:
         return build_model("lightgbm", {}, SETTING, classes, rows=rows).params["learning_rate"]  # type: ignore[union-attr]
 
     assert (rate(1_000), rate(50_000), rate(500_000), rate(1_000, 99)) == (0.02, 0.03, 0.1, 0.1)
+    assert boosted("lightgbm", {"n_estimators": None}).rounds is None
+    many = [build_model("xgboost", params, SETTING, 2, rows=500_000) for params in ({}, {"num_boost_round": None})]
+    assert [model.rounds for model in many] == [300, None]  # type: ignore[union-attr]
     nets = build_model("mlp", {}, SETTING, 2, rows=50_000)
     assert nets.estimator.estimator.max_iter == 12  # type: ignore[union-attr]
 

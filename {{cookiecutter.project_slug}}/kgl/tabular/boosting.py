@@ -51,7 +51,7 @@ class Boosted(ABC):
     def _taken(self, name: str, default: int | None) -> Any:
         """The parameter of that name, taken out of `params`, where it may stand by any of its names."""
         found = [self.params.pop(alias) for alias in self.aliases(name) if alias in self.params]
-        return int(found[-1]) if found else default
+        return default if not found or found[-1] is None else int(found[-1])
 
     @classmethod
     def merged(cls, defaults: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:

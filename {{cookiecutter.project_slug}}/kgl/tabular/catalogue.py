@@ -84,7 +84,11 @@ LARGE_TREES = {
     "colsample_bytree": 0.6,
     "reg_lambda": 1.0,
 }
-LIGHTGBM = (SMALL_TREES, (20_000, LARGE_TREES), (200_000, {"learning_rate": 0.1, "num_leaves": 63}))
+FEW_ROUNDS = {
+    "learning_rate": 0.1,
+    "n_estimators": 300,
+}  # of many rows they do not overfit, and take minutes, not hours
+LIGHTGBM = (SMALL_TREES, (20_000, LARGE_TREES), (200_000, {**FEW_ROUNDS, "num_leaves": 63}))
 XGBOOST = {
     "learning_rate": 0.03,
     "max_depth": 6,
@@ -124,9 +128,13 @@ CATALOGUE = {
         only=_has_texts,
     ),
     "lightgbm": _boosted("lightgbm", "native", *LIGHTGBM),
-    "xgboost": _boosted("xgboost", "encoded", XGBOOST, (200_000, {"learning_rate": 0.1})),
+    "xgboost": _boosted("xgboost", "encoded", XGBOOST, (200_000, FEW_ROUNDS)),
     "catboost": _boosted(
-        "catboost", "native", {"learning_rate": 0.05, "one_hot_max_size": 10}, (20_000, {"learning_rate": 0.1})
+        "catboost",
+        "native",
+        {"learning_rate": 0.05, "one_hot_max_size": 10},
+        (20_000, {"learning_rate": 0.1}),
+        (200_000, FEW_ROUNDS),
     ),
     "mlp": Recipe(
         "linear",

@@ -26,7 +26,8 @@ class Tabular(Experiment):
             hist_gradient_boosting, realmlp)
             or any scikit-learn compatible estimator, your own too.
         params: settings of the model, over those of the catalogue. The rounds of LightGBM, XGBoost and CatBoost are
-            found on a part of the training rows unless `n_estimators` is given.
+            found on a part of the training rows unless `n_estimators` is given (above 200,000 rows it is, as 300; None
+            finds them there too).
         features: functions of rows, row by row, and transformers, fitted inside the fold.
         columns: the raw columns that are used; None for all.
         drop: raw columns that are left out of the model; features still see them.
