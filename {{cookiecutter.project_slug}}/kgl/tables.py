@@ -245,7 +245,17 @@ def _read_any(path: Path, text: Sequence[str] | str) -> pd.DataFrame:
 def _read_csv(path: Path, text: Sequence[str] | str, options: dict[str, Any]) -> pd.DataFrame:
     """Text columns are read by themselves: beside others, pandas takes 'NA' and blanks for missing even there."""
     exact = options | {"dtype": "str", "keep_default_na": False}
-    rows: pd.DataFrame = pd.read_csv(path, **(exact if text == "all" else options))
+    rows: pd.DataFrame = pd.read_csv(path, **exact) if text == "all" else _read_typed(path, options)
     if text != "all" and (wanted := [str(column) for column in rows if column in text]):
         rows[wanted] = pd.read_csv(path, usecols=wanted, **exact)[wanted]
     return rows
+
+
+def _read_typed(path: Path, options: dict[str, Any]) -> pd.DataFrame:
+    """Read in pieces, which takes half the memory; as a whole where pieces disagree on what a column holds."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.DtypeWarning)
+            return pd.read_csv(path, **options | {"low_memory": True})
+    except pd.errors.DtypeWarning:
+        return pd.read_csv(path, **options)

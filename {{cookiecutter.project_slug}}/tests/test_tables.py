@@ -80,6 +80,15 @@ def test_a_blank_in_a_column_of_large_numbers_costs_no_digit(tmp_path: Path) -> 
     assert list(read_table(tmp_path / "t.csv", text=["id"])["id"]) == ["9007199254740993", ""]
 
 
+@pytest.mark.parametrize(("early", "late"), [("1", "x"), ("1", ""), ("True", ""), ("", "x"), ("1", "0.5"), ("1", "-1")])
+def test_a_large_file_is_read_in_pieces_as_if_it_were_read_as_a_whole(tmp_path: Path, early: str, late: str) -> None:
+    path = tmp_path / "large.csv"
+    path.write_text(
+        "x,y\n" + "".join(f"{early if i < 39_990 else late},{i}\n" for i in range(40_000)), encoding="utf-8"
+    )
+    pd.testing.assert_frame_equal(read_table(path), pd.read_csv(path, low_memory=False))
+
+
 def test_a_file_of_a_windows_code_page_is_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("id,x\né1,ü\n".encode("cp1252"))
     assert read_table(tmp_path / "t.csv", text=["id"]).to_dict("list") == {"id": ["é1"], "x": ["ü"]}

@@ -102,7 +102,7 @@ SMALL |= {"mlp": {"estimator__max_iter": 3}}
 
 
 @pytest.mark.parametrize(
-    "model", [name for name, recipe in CATALOGUE.items() if recipe.prepare != "raw" and not recipe.package]
+    "model", [name for name, each in CATALOGUE.items() if each.prepare not in ("raw", "text") and not each.package]
 )
 @pytest.mark.parametrize("classes", [0, 2, 3])
 def test_models_are_read_back_to_the_bit(model: str, classes: int, tmp_path: Path) -> None:
