@@ -30,13 +30,16 @@ def run_baseline(session: Session, minutes: float | None, done: Say, progress: S
         done, progress: take a line a finished experiment, and a line a finished fold.
 
     Raises:
-        KglError: nothing to train, or no experiment came to its end.
+        KglError: nothing to train, or every experiment failed.
     """
     limit = 60 * (session.competition.baseline.minutes if minutes is None else minutes)
     names, clock = _choose(session), Clock.of(limit * FOR_MODELS)
-    runs = {name: run for name in names if (run := _train(session, name, clock, done, progress))}
+    runs = dict[str, Run]()
+    for name in names:  # the first is trained whatever it takes, so that there is a file at the end
+        if run := _train(session, name, clock if runs else Clock(), done, progress):
+            runs[name] = run
     if not runs:
-        raise KglError("no experiment of the baseline came to its end; the reasons stand above.")
+        raise KglError("every experiment of the baseline failed; the reasons stand above.")
     if minutes:
         _average_seeds(session, runs, clock, done, progress)
     blend = make_blend(session)
@@ -45,6 +48,10 @@ def run_baseline(session: Session, minutes: float | None, done: Say, progress: S
     session.say(
         f"submission: {path.relative_to(session.workspace.root).as_posix()}, {len(session.data.test)} rows, checked"
     )
+    if lacking := [name for name in names if name not in runs]:
+        session.say(
+            f"without {', '.join(lacking)}: the reason stands above, and that of a failure in its run's log.txt"
+        )
     return blend
 
 
