@@ -256,6 +256,7 @@ def _read_typed(path: Path, options: dict[str, Any]) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.DtypeWarning)
-            return pd.read_csv(path, **options | {"low_memory": True})
+            rows: pd.DataFrame = pd.read_csv(path, **options | {"low_memory": True})
     except pd.errors.DtypeWarning:
-        return pd.read_csv(path, **options)
+        rows = pd.read_csv(path, **options)
+    return rows
