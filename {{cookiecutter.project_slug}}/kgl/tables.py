@@ -244,7 +244,7 @@ def _read_any(path: Path, text: Sequence[str] | str) -> pd.DataFrame:
 
 def _read_csv(path: Path, text: Sequence[str] | str, options: dict[str, Any]) -> pd.DataFrame:
     """Text columns are read by themselves: beside others, pandas takes 'NA' and blanks for missing even there."""
-    exact = options | {"dtype": "str", "keep_default_na": False}
+    exact = options | {"dtype": "str", "keep_default_na": False, "low_memory": True}
     rows: pd.DataFrame = pd.read_csv(path, **exact) if text == "all" else _read_typed(path, options)
     if text != "all" and (wanted := [str(column) for column in rows if column in text]):
         rows[wanted] = pd.read_csv(path, usecols=wanted, **exact)[wanted]
