@@ -5,8 +5,9 @@
 The folder has one folder a contest, as downloaded from Kaggle. A third of each train.csv is held out and plays the
 test file, without its target. AutoGluon is installed by uv into an environment of its own, in a temporary folder
 (--environment keeps it); wheels that lie elsewhere are named by UV_FIND_LINKS. Both sides run one after the other on
-the raw files; the time limit is for the whole of each. Intervals are of the difference, by a paired bootstrap over the
-held-out rows. Run it on an idle machine: both sides are measured by the clock.
+the raw files with the same limit: `--minutes` here, `time_limit` there, which AutoGluon needs a minute of at least.
+Intervals are of the difference, by a paired bootstrap over the held-out rows. Run it on an idle machine: both sides go
+by the clock.
 """
 
 import argparse
@@ -110,11 +111,12 @@ def kgl(folder: Path, *arguments: str) -> str:
     ).stdout
 
 
-def with_autogluon(contest: Contest, files: Path, seconds: float, python: Path) -> Answer:
-    """AutoGluon in its own environment, told the target and the metric."""
+def with_autogluon(contest: Contest, files: Path, seconds: float, python: Path) -> Answer | None:
+    """AutoGluon in its own environment, told the target and the metric; None where it fails, as in too little time."""
     began = time.perf_counter()
     command = [python, HERE.with_name("automl_autogluon.py"), files, contest.target, contest.metric, str(seconds)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+        return None
     found = pd.read_csv(files / "autogluon.csv", dtype="str")[contest.target]
     return Answer(comparable(contest, found), time.perf_counter() - began)
 
@@ -146,6 +148,9 @@ def compare(contest: Contest, data: Path, base: Path, seconds: float, python: Pa
     truth = split(contest, data, files)
     ours = with_kgl(contest, files, seconds)
     theirs = with_autogluon(contest, files, seconds, python)
+    if theirs is None:
+        score = abs(METRICS[contest.metric](truth, ours.values))
+        return f"| {contest.slug} | {len(truth)} | {contest.metric} | {score:.4f} ({ours.seconds:.0f} s) | failed | | |"
     scores = [METRICS[contest.metric](truth, answer.values) for answer in (ours, theirs)]
     low, high = interval(contest, truth, ours.values, theirs.values)
     verdict = "ahead" if low > 0 else "behind" if high < 0 else "noise"
