@@ -114,7 +114,8 @@ def kgl(folder: Path, *arguments: str) -> str:
 def with_autogluon(contest: Contest, files: Path, seconds: float, python: Path) -> Answer | None:
     """AutoGluon in its own environment, told the target and the metric; None where it fails, as in too little time."""
     began = time.perf_counter()
-    command = [python, HERE.with_name("automl_autogluon.py"), files, contest.target, contest.metric, str(seconds)]
+    told = [contest.target, contest.metric, str(seconds)]
+    command = [str(python), str(HERE.with_name("automl_autogluon.py")), str(files), *told]
     if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
         return None
     found = pd.read_csv(files / "autogluon.csv", dtype="str")[contest.target]
