@@ -9,8 +9,8 @@ import pytest
 from kgl.tabular.catalogue import CATALOGUE
 from tests.conftest import Tiny
 
-CLASSIFIERS = [name for name, recipe in CATALOGUE.items() if recipe.classifier and not recipe.package]
-REGRESSORS = [name for name, recipe in CATALOGUE.items() if recipe.regressor and not recipe.package]
+CLASSIFIERS = [name for name, recipe in CATALOGUE.items() if recipe.classifier and recipe.is_installed]
+REGRESSORS = [name for name, recipe in CATALOGUE.items() if recipe.regressor and recipe.is_installed]
 FEW_TREES = {
     "random_forest": ["params.n_estimators=10"],
     "extra_trees": ["params.n_estimators=10"],

@@ -180,7 +180,7 @@ FEW_TREES = {
     "catboost": {"early_stopping_rounds": 3},
     "mlp": {"estimator__max_iter": 3},
 }
-CLASSIFIERS = [name for name, recipe in CATALOGUE.items() if recipe.classifier and not recipe.package]
+CLASSIFIERS = [name for name, recipe in CATALOGUE.items() if recipe.classifier and recipe.is_installed]
 
 
 def test_worker_processes_give_the_same_bits(tiny: Tiny) -> None:

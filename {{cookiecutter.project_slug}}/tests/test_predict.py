@@ -72,7 +72,7 @@ def predicts_the_same(tiny: Tiny, run: str, *others: str) -> None:
 
 
 def test_every_model_of_the_catalogue_predicts_the_same_again(tiny: Tiny) -> None:
-    names = [name for name, recipe in CATALOGUE.items() if recipe.classifier and not recipe.package]
+    names = [name for name, recipe in CATALOGUE.items() if recipe.classifier and recipe.is_installed]
     for name in names:
         settings = f"model='{name}', params={FEW.get(name, {})}"
         tiny.write(f"experiments/{name}.py", f"from kgl.tabular import Tabular\n\nexperiment = Tabular({settings})\n")

@@ -10,7 +10,8 @@ import pytest
 from kgl.tabular.catalogue import BOOSTED, CATALOGUE
 from tests.conftest import Tiny
 
-OF_TABLES = {name: recipe for name, recipe in CATALOGUE.items() if recipe.prepare != "text" and not recipe.package}
+OF_TABLES = {name: recipe for name, recipe in CATALOGUE.items() if recipe.prepare != "text" and recipe.is_installed}
+BOOSTERS = [name for name in BOOSTED if CATALOGUE[name].is_installed]
 CLASSIFIERS = [name for name, recipe in OF_TABLES.items() if recipe.classifier]
 EXPERIMENT = """
 from kgl.tabular import Tabular
@@ -78,7 +79,7 @@ def test_labels_that_are_numbers_as_text_keep_their_columns(tiny: Tiny, model: s
     assert (submitted["label"].to_numpy() == label[::3]).mean() > 0.5
 
 
-@pytest.mark.parametrize("model", ["logistic", "extra_trees", "lightgbm", "lightgbm_encoded", "xgboost", "catboost"])
+@pytest.mark.parametrize("model", ["logistic", "extra_trees", "lightgbm_encoded", *BOOSTERS])
 def test_a_class_of_a_single_row_is_no_obstacle(tiny: Tiny, model: str) -> None:
     rows = rows_of(tiny)
     label = np.where(rows["size"] > 0.5, "b", "c").astype(object)
@@ -93,7 +94,7 @@ def test_a_class_of_a_single_row_is_no_obstacle(tiny: Tiny, model: str) -> None:
     assert run["cv_score"] is not None
 
 
-@pytest.mark.parametrize("model", ["constant", "one_column", "logistic", *BOOSTED])
+@pytest.mark.parametrize("model", ["constant", "one_column", "logistic", *BOOSTERS])
 def test_multilabel_targets_have_a_probability_each(tiny: Tiny, model: str) -> None:
     rows = rows_of(tiny).assign(never=0).rename(columns={"label": "late"})
     rows["late"], rows["large"] = (rows["day"] > 20).astype(int), (rows["size"] > 0.5).astype(int)

@@ -48,11 +48,16 @@ class Recipe:
     steady: bool = False
     package: str = ""
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether its package is there."""
+        return not self.package or importlib.util.find_spec(self.package) is not None
+
 
 def _boosted(
     name: str, prepare: str, params: Mapping[str, Any], *above: tuple[int, Mapping[str, Any]], **options: Any
 ) -> Recipe:
-    return Recipe(prepare, name, name, params, above=above, **options)
+    return Recipe(prepare, name, name, params, above=above, package=name, **options)
 
 
 def _has_texts(rows: pd.DataFrame) -> bool:
@@ -208,7 +213,7 @@ def place_in_baseline(model: Any, data: Data) -> float:
     suits = (
         (recipe.classifier if data.target.one_label or data.target.task == "multilabel" else recipe.regressor)
         and len(data.train) <= recipe.most_rows
-        and (not recipe.package or importlib.util.find_spec(recipe.package))
+        and recipe.is_installed
         and recipe.only(data.train.drop(columns=[ID, *data.competition.id], errors="ignore"))
     )
     return list(CATALOGUE).index(model) if suits else math.inf
@@ -230,6 +235,8 @@ def check_model(model: Any, params: Mapping[str, Any], *, classification: bool) 
     path = recipe.classifier if classification else recipe.regressor
     if not path:
         raise usage(f"model: '{model}' does not do {task}; use {'logistic' if model == 'ridge' else 'ridge'}.")
+    if not recipe.is_installed:
+        raise KglError(f"model: '{model}' needs a package that is not installed: uv add {recipe.package}")
     if path in BOOSTED:
         return BOOSTED[path].check(params)
     return _check_estimator_params(_new(path), params)
@@ -244,10 +251,7 @@ def _check_estimator_params(estimator: Any, params: Mapping[str, Any]) -> None:
 
 def _new(path: str) -> Any:
     module, _, name = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)()
-    except ModuleNotFoundError as error:
-        raise KglError(f"{name} needs the package {error.name}; install it: uv add {module.split('.')[0]}") from None
+    return getattr(importlib.import_module(module), name)()
 
 
 def build_model(
