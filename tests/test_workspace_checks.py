@@ -66,9 +66,10 @@ def test_git_keeps_facts_and_split_but_no_data_and_no_models(bake: Bake, starter
 
 
 def test_the_template_is_checked_with_the_tools_of_the_workspace() -> None:
-    """The two lists of development tools cannot be one: a dependency group does not travel with a dependency."""
+    """The two lists cannot be one: a dependency group does not travel with a dependency."""
     ours, theirs = (
-        tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["dependency-groups"]["dev"]
+        tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
         for folder in (ROOT, WORKSPACE)
     )
-    assert set(theirs) <= set(ours)
+    assert set(theirs["dev"]) <= set(ours["dev"])
+    assert theirs["image"] == ours["image"]

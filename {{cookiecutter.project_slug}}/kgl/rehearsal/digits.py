@@ -40,7 +40,7 @@ experiments = ["tiny"]
 """
 
 
-def digits_contest(seed: int = 1994) -> PracticeContest:
+def sample_contest(seed: int = 1994) -> PracticeContest:
     """The contest: a folder of pictures each for train and test, a table of labels, hidden labels in two halves."""
     from sklearn.datasets import load_digits
 

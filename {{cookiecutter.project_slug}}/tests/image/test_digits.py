@@ -10,12 +10,12 @@ from PIL import Image
 
 from kgl.competition import parse_competition
 from kgl.rehearsal.contest import BadSubmission, PracticeContest
-from kgl.rehearsal.digits import FACTS, SIDE, digits_contest
+from kgl.rehearsal.digits import FACTS, SIDE, sample_contest
 
 
 @pytest.fixture(scope="module")
 def contest() -> PracticeContest:
-    return digits_contest()
+    return sample_contest()
 
 
 def rows(contest: PracticeContest, name: str) -> list[dict[str, str]]:
