@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from kgl.competition import Competition, data_root, get_fact
+from kgl.competition import Competition, data_root, get_fact, of_kind, with_facts
 from kgl.errors import KglError
 from kgl.experiment import experiment_names
+from kgl.metrics import MEAN, OWN, get_metric
 from kgl.paths import Workspace
-from kgl.tables import read_table
+from kgl.tables import ID, read_table
 from kgl.target import as_labels, in_label_order
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".zip", ".gz")
@@ -52,6 +53,25 @@ class Fact:
     sure: bool = True
 
 
+class _Book:
+    """The facts found so far, and the competition as they make it."""
+
+    def __init__(self, competition: Competition, given: Mapping[str, Any]) -> None:
+        self.given, self.facts = given, list[Fact]()
+        self.competition = with_facts(competition, given)
+
+    def add(self, key: str, value: Any, why: str, sure: bool = True) -> None:
+        """What was said or stands in competition.toml wins over what is found; what was found first over the rest."""
+        if any(fact.key == key for fact in self.facts):
+            return
+        if there := get_fact(self.competition, key):
+            why = "as you said" if key in self.given else "in competition.toml already"
+            self.facts.append(Fact(key, there, why))
+        elif value:
+            self.facts.append(Fact(key, value, why, sure))
+            self.competition = with_facts(self.competition, {key: value})
+
+
 @dataclass(frozen=True)
 class _Files:
     """The contest's tables."""
@@ -72,96 +92,69 @@ def find_facts(
         kaggle: `title` and `metric` in Kaggle's words, where Kaggle was asked.
 
     Raises:
-        KglError: no files yet, or no table that could be train and test.
+        KglError: no files yet, or none that could be train and test.
     """
-    facts: list[Fact] = []
-
-    def known(key: str) -> Any:
-        found = next((fact.value for fact in facts if fact.key == key), None)
-        return given.get(key) or get_fact(competition, key) or found
-
-    def add(key: str, value: Any, why: str, sure: bool = True) -> None:
-        if key in given:
-            facts.append(Fact(key, given[key], "as you said"))
-        elif get_fact(competition, key):
-            facts.append(Fact(key, get_fact(competition, key), "in competition.toml already"))
-        elif value:
-            facts.append(Fact(key, value, why, sure))
-
-    add("title", (kaggle or {}).get("title", ""), "Kaggle")
-    add("kind", "tabular", "tables")
-    root = data_root(workspace, competition)
-    for name, (file, why) in find_files(root).items():
-        add(f"files.{name}", file, why)
-    files = _read_files(root, known)
-    id_columns = _find_id(files)
-    add(
-        "id",
-        id_columns,
-        "sample submission and test share it" if files.sample is not None else "test and train share it, all different",
-    )
-    target = _find_target(files, known("id") or ())
-    add(
-        "target",
-        target,
-        "in train, not in test" + (", and in the sample submission" if files.sample is not None else ""),
-    )
-    if not known("target"):
+    book = _Book(competition, given)
+    book.add("title", (kaggle or {}).get("title", ""), "Kaggle")
+    book.add("kind", "tabular", "tables")
+    find_layout = of_kind(book.competition.kind, "find_layout") or find_files
+    for key, value, why in find_layout(workspace, book.competition):
+        book.add(key, value, why)
+    files = _read_files(workspace, book.competition)
+    shared = "sample submission and test share it" if files.sample is not None else "test and train share it"
+    book.add("id", _find_id(files), shared)
+    also = ", and in the sample submission" if files.sample is not None else ""
+    book.add("target", _find_target(files, book.competition.id), f"in train, not in test{also}")
+    target = book.competition.target
+    if not target:
         raise KglError("no target found: no column is in train and not in test. Name it: kgl init target=<column>")
-    _check_targets(files.train, known("target"))
-    task, why, sure = _find_task(files.train, known("target"))
-    add("task", task, why, sure)
-    metric, why, sure = _find_metric(known("task"), files, known("target"), (kaggle or {}).get("metric", ""))
-    add("metric", metric, why, sure)
-    classification = known("task") in ("binary", "multiclass", "multilabel")
-    add(
-        "folds.scheme",
-        "stratified" if classification else "kfold",
-        "each label in equal shares" if classification else "values",
+    _check_targets(files.train, target)
+    wording = (kaggle or {}).get("metric", "")
+    book.add("task", *_find_task(files.train, target, book.competition.metric or _metric_of(wording, target)))
+    task = book.competition.task
+    book.add("metric", *_find_metric(task, files, target, wording))
+    labels = task in ("binary", "multiclass", "multilabel")
+    equal = "each label in equal shares" if labels else "each tenth of the values in equal shares"
+    book.add(
+        "folds.scheme", "kfold" if task == "regression" else "stratified", "values" if task == "regression" else equal
     )
     there = set(experiment_names(workspace))
-    suite = tuple(name for name in SUITES[classification] if name in there)
-    add("baseline.experiments", suite, f"for {known('task')}")
-    return facts
+    book.add("baseline.experiments", tuple(name for name in SUITES[labels] if name in there), f"for {task}")
+    return book.facts
 
 
-def find_files(root: Path) -> dict[str, tuple[str, str]]:
-    """train, test and sample_submission: (path below root, why) of those found by name.
+def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple[str, str, str]]:
+    """`files.train`, `files.test` and `files.sample_submission` with their paths below the root, and why.
 
     Raises:
         KglError: the folder has no tables, or none called train or test.
     """
+    root = data_root(workspace, competition)
     paths = sorted(
         (p for p in root.rglob("*") if p.suffix.lower() in TABLES and p.is_file()), key=lambda p: (len(p.parts), p.name)
     )
     if not paths:
         raise KglError(f"{root} has no tables yet; run kgl download, or put the contest's files there.")
-    found: dict[str, tuple[str, str]] = {}
+    taken: list[Path] = []
     for name, words in (("sample_submission", ("sample", "submission")), ("train", ("train",)), ("test", ("test",))):
-        taken = {path for path, _ in found.values()}
-        fitting = [
-            p
-            for p in paths
-            if any(word in p.name.lower() for word in words) and p.relative_to(root).as_posix() not in taken
-        ]
-        if fitting:
+        known = get_fact(competition, f"files.{name}")
+        fitting = [p for p in paths if any(word in p.name.lower() for word in words) and p not in taken]
+        if fitting and not known:
             best = min(fitting, key=lambda p: (len(p.parts), not p.stem.lower().startswith(words[0]), len(p.name)))
-            found[name] = (best.relative_to(root).as_posix(), "by its name")
-    missing = [name for name in ("train", "test") if name not in found]
-    if missing:
-        there = ", ".join(p.name for p in paths[:8])
-        advice = f"say kgl init files.{missing[0]}=<name>"
-        raise KglError(f"no file called {' or '.join(missing)} in {root} (there are {there}); {advice}.")
-    return found
+            taken.append(best)
+            yield f"files.{name}", best.relative_to(root).as_posix(), "by its name"
+        elif not known and name != "sample_submission":
+            there = ", ".join(p.name for p in paths[:8])
+            raise KglError(f"no file called {name} in {root} (there are {there}); say kgl init files.{name}=<name>.")
 
 
-def _read_files(root: Path, known: Any) -> _Files:
-    sample = known("files.sample_submission")
-    return _Files(
-        train=read_table(root / known("files.train")),
-        test=read_table(root / known("files.test")),
-        sample=read_table(root / sample) if sample else None,
-    )
+def _read_files(workspace: Workspace, competition: Competition) -> _Files:
+    root, files = data_root(workspace, competition), competition.files
+    sample = read_table(root / files.sample_submission) if files.sample_submission else None
+    if rows := of_kind(competition.kind, "image_rows"):
+        train, test = (rows(workspace, competition, part).drop(columns=[ID, "path"]) for part in ("train", "test"))
+        return _Files(train, test, sample)
+    return _Files(read_table(root / files.train), read_table(root / files.test), sample)
 
 
 def _find_id(files: _Files) -> tuple[str, ...]:
@@ -197,45 +190,52 @@ def _check_targets(train: pd.DataFrame, target: Sequence[str]) -> None:
             raise KglError(f"train has no column '{name}' to be the target.{nearest(name, map(str, train.columns))}")
 
 
-def _find_task(train: pd.DataFrame, target: Sequence[str]) -> tuple[str, str, bool]:
+def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str) -> tuple[str, str, bool]:
+    """The task, why, and whether that is sure; a metric that is known says a lot."""
     values = [train[name].dropna() for name in target]
+    takes = get_metric(metric).takes if metric and not metric.startswith(OWN) else ""
+    numbers = all(pd.api.types.is_numeric_dtype(v) and not pd.api.types.is_bool_dtype(v) for v in values)
     if len(target) > 1:
-        labels = all(set(as_labels(v)) <= {"0", "1"} for v in values)
-        return (
-            ("multilabel", "several columns of 0 and 1", True)
-            if labels
-            else ("regression", "several columns of numbers", True)
-        )
+        labels = takes != "values" and all(set(as_labels(v)) <= {"0", "1"} for v in values)
+        kind = ("multilabel", "several columns of 0 and 1") if labels else ("regression", "several columns of numbers")
+        return *kind, True
     different = values[0].nunique()
+    if numbers and (metric == "qwk" or takes == "values"):
+        return "ordinal" if metric == "qwk" else "regression", f"{different} numbers, and the metric {metric}", True
     if different == 2:
         return "binary", f"two labels: {' and '.join(in_label_order(as_labels(values[0]).unique()))}", True
-    if not pd.api.types.is_numeric_dtype(values[0]):
-        return "multiclass", f"{different} labels as text", True
+    if not numbers or takes:
+        return "multiclass", f"{different} labels" + (f", and the metric {metric}" if numbers else " as text"), True
     whole = bool((values[0] % 1 == 0).all())
     if whole and different <= 20 and len(values[0]) / different >= 10:
-        return (
-            "multiclass",
-            f"{different} whole numbers, each many times (ordinal or regression if they are amounts)",
-            False,
-        )
+        what = f"{different} whole numbers, each many times (ordinal or regression if they are amounts)"
+        return "multiclass", what, False
     return "regression", f"{different} different numbers", True
 
 
-def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) -> tuple[str, str, bool]:
+def _metric_of(wording: str, target: Sequence[str]) -> str:
+    """The metric that Kaggle's words name, if they are known."""
     words = " ".join("".join(c if c.isalnum() else " " for c in wording.lower()).split())
-    if words in METRICS:
-        return METRICS[words], f'Kaggle: "{wording}"', True
+    name = METRICS.get(words, "")
+    return MEAN + name if name and len(target) > 1 and not name.startswith(MEAN) else name
+
+
+def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) -> tuple[str, str, bool]:
+    if metric := _metric_of(wording, target):
+        return metric, f'Kaggle: "{wording}"', True
+    look = f'Kaggle says "{wording}"' if wording else "look at the contest's Evaluation page"
     guess = {"regression": "mean_rmse" if len(target) > 1 else "rmse", "multilabel": "mean_auc", "ordinal": "qwk"}
     if task in guess:
         logs = " (rmsle or rmse_log where logarithms are scored)" if task == "regression" else ""
-        return guess[task], f"usual for the task{logs}; look at the contest's Evaluation page", False
+        return guess[task], f"usual for the task{logs}; {look}", False
     if files.sample is None:
-        return "accuracy", "usual for labels; look at the contest's Evaluation page", False
+        return "accuracy", f"usual for labels; {look}", False
     columns = [c for c in files.sample if c in target] or list(files.sample.columns[1:])
     labels = set(as_labels(files.train[target[0]].dropna()))
-    if len(columns) == 1 and set(as_labels(files.sample[columns[0]].dropna())) <= labels:
-        return "accuracy", "the sample submission holds labels; look at the contest's Evaluation page", False
-    return "logloss", "the sample submission holds probabilities; look at the contest's Evaluation page", False
+    shown = set(as_labels(files.sample[columns[0]].dropna()))
+    if len(columns) == 1 and shown <= labels | {"0", "1"}:
+        return "accuracy", f"the sample submission holds labels; {look}", False
+    return "logloss", f"the sample submission holds probabilities; {look}", False
 
 
 def table_of(facts: Sequence[Fact]) -> Iterator[tuple[str, str, str]]:

@@ -53,6 +53,10 @@ def facts(fresh: Tiny, *, kaggle: str = "", **given: Any) -> dict[str, Any]:
     return {fact.key: fact.value for fact in found}
 
 
+def files(fresh: Tiny) -> dict[str, str]:
+    return {key: path for key, path, _ in find_files(fresh.workspace, Competition())}
+
+
 def with_target(fresh: Tiny, values: list[Any], sample: Any) -> dict[str, Any]:
     """Facts of the tiny contest with another target and another sample value."""
     train = fresh.frame("train.csv")
@@ -161,14 +165,17 @@ def test_files_are_found_by_name_wherever_they_lie(fresh: Tiny) -> None:
     (raw / "sub").mkdir()
     (raw / "train.csv").rename(raw / "sub" / "train_data.csv")
     (raw / "sample.csv").rename(raw / "sampleSubmission.csv")
-    found = {name: path for name, (path, _) in find_files(raw).items()}
-    assert found == {"train": "sub/train_data.csv", "test": "test.csv", "sample_submission": "sampleSubmission.csv"}
+    assert files(fresh) == {
+        "files.train": "sub/train_data.csv",
+        "files.test": "test.csv",
+        "files.sample_submission": "sampleSubmission.csv",
+    }
 
 
 def test_a_titanic_like_sample_is_no_test_file(fresh: Tiny) -> None:
     raw = fresh.root / "data" / "raw"
     (raw / "sample.csv").rename(raw / "gender_submission.csv")
-    assert find_files(raw)["sample_submission"][0] == "gender_submission.csv"
+    assert files(fresh)["files.sample_submission"] == "gender_submission.csv"
 
 
 def test_without_files_init_says_what_to_do(fresh: Tiny) -> None:

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from kgl.competition import Competition, data_root, load_competition
 from kgl.errors import KglError, usage
+from kgl.image.pixels import unfold
 from kgl.paths import Workspace, find_workspace
-from kgl.tables import ID, numbered, read_table, text_ids
+from kgl.tables import ID, Data, numbered, read_table, text_ids
 
 PATH = "path"
 SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|webp|gif|bmp|tiff?|avif|jp2|ppm|pgm)$", re.IGNORECASE)
+PACKED = re.compile(r"\.(7z|tar|tgz|tar\.\w+)$", re.IGNORECASE)
 Part = Literal["train", "test"]
 
 
@@ -38,12 +40,14 @@ def image_rows(workspace: Workspace, competition: Competition, part: Part) -> pd
     Raises:
         KglError: facts are not known yet (2); no folder, no pictures, or names that do not fit the pattern (1).
     """
-    competition.require("images.layout", f"images.{part}_dir")
     root = data_root(workspace, competition)
+    if competition.images.column.endswith("*"):
+        return _rows_of_pixels(workspace, root, competition, part)
+    competition.require("images.layout", f"images.{part}_dir")
     folder = getattr(competition.images, f"{part}_dir")
     files, others = list_files(root, folder)
     if not files:
-        raise KglError(f"no pictures in {root / folder}; run kgl download, or correct images.{part}_dir.")
+        raise KglError(f"no pictures in {root / folder}; {unpack_first(root)} or correct images.{part}_dir.")
     if others:
         click.echo(f"{folder}: {len(others)} other files are left out (the first: {others[0]})", err=True)
     table = getattr(competition.files, part)
@@ -70,6 +74,15 @@ def list_files(root: Path, folder: str) -> tuple[list[str], list[str]]:
             stray = name.startswith(".") or not ("." not in name or SUFFIX.search(name))
             found[stray].append(Path(base, name).relative_to(root).as_posix())
     return sorted(found[0]), sorted(found[1])
+
+
+def unpack_first(root: Path) -> str:
+    """What to do where there are no pictures: archives other than zip are not unpacked by `kgl download`."""
+    packed = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if PACKED.search(path.name))
+    if not packed:
+        return "run kgl download,"
+    tool = "uvx py7zr x" if packed[0].lower().endswith(".7z") else "tar xf"
+    return f"{packed[0]} is still packed: in {root}, run {tool} {packed[0]} (and so for others),"
 
 
 class Lookup:
@@ -125,6 +138,16 @@ def _rows_of_table(table: Path, files: Sequence[str], folder: str, competition: 
         rows[name] = as_numbers(texts[name].astype("str"))
     rows = _with_ids(rows, competition.id or (column,))
     return rows.assign(**{PATH: _find(rows[column], files, folder, table.name)})
+
+
+def _rows_of_pixels(workspace: Workspace, root: Path, competition: Competition, part: Part) -> pd.DataFrame:
+    competition.require(f"files.{part}")
+    table = root / getattr(competition.files, part)
+    rows, folder = unfold(table, competition.images.column, workspace.cache, text=competition.id)
+    same_disk = folder.drive == root.drive
+    below = PurePosixPath(Path(os.path.relpath(folder, root) if same_disk else folder).as_posix())
+    rows[PATH] = [str(below / name) for name in rows[PATH]]
+    return _with_ids(rows, competition.id)
 
 
 def _with_ids(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -195,6 +218,23 @@ def as_numbers(labels: pd.Series) -> pd.Series:
     numbers = pd.to_numeric(labels, errors="coerce")
     keep = (numbers.isna() & labels.notna()).any() or labels.str.fullmatch(r"0\d+").any()
     return labels if keep else numbers
+
+
+def equal_rows(data: Data) -> NDArray[np.int64] | None:
+    """A code for each training row, the same where pictures are equal to the byte; None where no two are.
+
+    Pictures that only look alike are not searched for.
+    """
+    if PATH not in data.full:
+        return None
+    root = data_root(find_workspace(), data.competition)
+    codes = equal_files(data.full[PATH].astype(str).tolist(), root=root)
+    counts = np.bincount(codes)
+    if counts.max(initial=0) < 2:
+        return None
+    what = f"{counts[counts > 1].sum():,} pictures are equal to another ({(counts > 1).sum():,} sets)"
+    click.echo(f"{what}: each set is kept in one fold; pictures that only look alike are not searched for", err=True)
+    return codes
 
 
 def equal_files(paths: Sequence[str], *, root: Path) -> NDArray[np.int64]:
