@@ -198,8 +198,8 @@ def average_test(by_fold: list[list[Array]]) -> Array:
     return np.asarray(np.mean([np.mean(seeds, axis=0) for seeds in by_fold], axis=0))
 
 
-def score_run(session: Session, run: Run, oof: Array) -> None:
-    """Fill in the scores of out-of-fold predictions, (rows of train, columns), missing where not validated.
+def score_run(session: Session, run: Run, oof: Array) -> Run:
+    """The run with the scores of out-of-fold predictions, (rows of train, columns), missing where not validated.
 
     Where the metric takes labels and all folds are there, each fold's labels are decided by a rule of the others.
     """
@@ -225,6 +225,7 @@ def score_run(session: Session, run: Run, oof: Array) -> None:
         run.cv_score, run.cv_std = float(np.mean(scores)), float(np.std(scores, ddof=1)) if len(scores) > 1 else None
         overall = measure(known)
         run.oof_score = None if np.isnan(overall) else float(overall)
+    return run
 
 
 def write_oof(session: Session, run: Run, oof: Array) -> None:

@@ -41,7 +41,7 @@ def summary(run: Run) -> str:
     if run.blend:
         weights = sorted(zip(run.blend["weights"], run.blend["members"], strict=True), reverse=True)
         parts = ", ".join(f"{member} {weight:.2f}" for weight, member in weights if weight)
-        alone = "" if run.blend["taken"] else "; no blend beats it by more than its error"
+        alone = "" if run.blend["taken"] else "; no blend is better by more than luck"
         rosy = f"nested; on the rows of its weights {show(run.blend['rosy_score'])}"
         return f"{run.run:<22} CV {cv(run)}   {rosy}   {parts}{alone}"
     if run.status == "partial":

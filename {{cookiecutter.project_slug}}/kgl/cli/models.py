@@ -164,8 +164,14 @@ def _show_board(board: "Board", metric: str, as_json: bool) -> None:
                 f" (p {line.against_best.p:.3f})" if line.against_best.word == "worse" else ""
             )
         rows.append((str(place), line.run.run, cv(line.run), verdict, line.public, line.changed))
-    rows += [("", run.run, "-", run.status, "", run.note) for run in board.unranked]
+    for run in board.unranked:
+        on = f"goes on with: {run.command}" if run.status == "stopped" and run.command else run.note
+        rows.append(("", run.run, "-", run.status, "", on))
     _print_table(("#", "run", f"CV {metric}", "against best", "public", "what changed"), rows)
+    if any(line.run.is_rosy for line in board.lines):
+        click.echo("rosy: the labels of a fold chose the epoch for it (choose=fold); honest runs stand first.")
+    if board.failed:
+        click.echo(f"failed: {', '.join(run.run for run in board.failed)}; why: log.txt in their folders in runs/")
     if board.left_out:
         click.echo(f"{board.left_out} runs of other folds or of another metric than {metric} are left out.")
     click.echo(
@@ -189,8 +195,9 @@ def _show_runs(runs: list["Run"], as_json: bool) -> None:
 
     new, old = runs
     if verdict := compare(get_metric(new.metric), new, old):
-        by = f"{verdict.gain:+.5f} in {new.metric} (p {verdict.p:.3f}, over {len(new.fold_scores)} folds)"
-        click.echo(f"{verdict.word}: {by}")
+        side = "better " if verdict.gain >= 0 else "worse "
+        by = f"{side if verdict.word in ('noise', 'rosy') else ''}by {abs(verdict.gain):.5f} in {new.metric}"
+        click.echo(f"{verdict.word}: {by} (p {verdict.p:.3f}, over {len(new.fold_scores)} folds)")
     else:
         click.echo("not compared: other folds, another metric, or too few folds in common")
     scores = enumerate(zip_longest(new.fold_scores, old.fold_scores))
