@@ -234,7 +234,8 @@ def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) 
     labels = set(as_labels(files.train[target[0]].dropna()))
     shown = set(as_labels(files.sample[columns[0]].dropna()))
     if len(columns) == 1 and shown <= labels | {"0", "1"}:
-        return "accuracy", f"the sample submission holds labels; {look}", False
+        other = f", 1 for {in_label_order(labels)[-1]}" if shown - labels else ""
+        return "accuracy", f"the sample submission holds labels{other}; {look}", False
     return "logloss", f"the sample submission holds probabilities; {look}", False
 
 

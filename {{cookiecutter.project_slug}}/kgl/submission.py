@@ -123,8 +123,8 @@ def _named(names: Sequence[str], column: str) -> int:
 
 
 def _vocabulary(labels: Sequence[str], shown: set[str]) -> dict[str, str]:
-    """How the sample writes each label: 1 stays 1, 1.0 stays 1.0, True stays True, TRUE stays TRUE."""
-    ways = zip(*map(_spellings, labels), strict=True)
+    """How the sample writes each label: 1 stays 1, 1.0 stays 1.0, TRUE stays TRUE; of cat and dog, cat is 0, dog 1."""
+    ways = [*zip(*map(_spellings, labels), strict=True), *([("0", "1")] if len(labels) == 2 else [])]
     return dict(zip(labels, next((way for way in ways if shown & set(way)), labels), strict=True))
 
 

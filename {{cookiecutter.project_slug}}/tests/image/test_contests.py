@@ -82,6 +82,13 @@ SHAPES = {
         facts={"layout": "filename", "id": ["id"], "target": ["label"], "task": "binary", "metric": "logloss"},
         line=rf"1,{P}",
     ),
+    "dogs-vs-cats in numbers": Shape(  # the files say cat and dog, the submission 0 and 1
+        pictures=[f"train/train/{one_of('cat dog', i)}.{i // 2}.jpg" for i in range(N)]
+        + [f"test1/{i + 1}.jpg" for i in range(T)],
+        tables={"sampleSubmission.csv": table("id,label", each(T, lambda i: (i + 1, 0)))},
+        facts={"layout": "filename", "train_dir": "train/train", "task": "binary", "metric": "accuracy"},
+        line="1,[01]",
+    ),
     "cifar-10": Shape(
         pictures=[f"{part}/{i + 1}.png" for part, n in (("train", N), ("test", T)) for i in range(n)],
         tables={
