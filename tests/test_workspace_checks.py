@@ -29,6 +29,14 @@ def test_a_fresh_workspace_passes_its_own_tests(installed: Installed) -> None:
     installed("titanic").succeed("uv", "run", *CHECKS["tests"], timeout=1500)
 
 
+def test_a_fresh_image_workspace_passes_its_own_tests(installed: Installed) -> None:
+    """Its tests are those that ran in the template already, but all are found, and those of whole trainings pass."""
+    project = installed("image")
+    found = project.succeed("uv", "run", "pytest", "--collect-only").stdout
+    assert "tests/image/test_train.py" in found and "tests/test_cli.py" in found
+    project.succeed("uv", "run", "pytest", "tests/image/test_experiment.py", "tests/image/test_digits.py", timeout=900)
+
+
 @pytest.mark.parametrize("starter", STARTERS)
 def test_what_is_yours_is_checked_too(installed: Installed, starter: str) -> None:
     """The plain commands look at features.py, contest.py and the experiments, not at the engine alone."""

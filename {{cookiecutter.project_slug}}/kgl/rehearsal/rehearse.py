@@ -49,9 +49,8 @@ def rehearse(workspace: Workspace, say: Say = print) -> Submission:
         commands = [["download"], ["baseline"], ["board"], ["submit", "--yes"]]
         facts = load_competition(workspace)
         sample = import_module(SAMPLES.get(facts.kind, "kgl.rehearsal.titanic"))
-        if facts.target != ("Survived",):
+        if facts.target != ("Survived",):  # starter titanic knows the facts of its sample
             write_text(copy / "competition.toml", sample.FACTS)
-        if facts.target != ("Survived",) and "target" not in sample.FACTS:
             commands.insert(1, ["init", "--yes"])
         with PracticeKaggle(sample.sample_contest()) as kaggle:
             contest = kaggle.contest
