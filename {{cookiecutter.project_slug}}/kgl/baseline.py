@@ -37,7 +37,7 @@ def run_baseline(session: Session, minutes: float | None, done: Say, progress: S
             done(summary(train(session, name, progress=partial(_named, progress, name))))
             trained += 1
         except KglError as error:
-            session.say(f"{name}: failed: {error.message}")
+            session.say(f"{name}: failed: {error.message.removeprefix(f'{name}: ')}")
     if not trained:
         raise KglError("every experiment of the baseline failed; the reasons stand above.")
     blend = make_blend(session)
