@@ -30,7 +30,7 @@ class Vision(Experiment):
             or a file of your own.
         image_size: pixels of each side. Larger sees more and takes longer, by the square.
         resize: "squash" changes the proportions of a picture, "crop" cuts, "pad" adds black.
-        in_chans: 3 colours, 1 grey, 4 with opacity.
+        in_chans: 3 colours, or 1 for grey.
         augment: how much each picture is changed each time it is seen: none, light, medium or strong.
         mirror: which mirror images show the same thing; trained on, and averaged in predictions.
         transform: a change of your own, after those: a function of a uint8 tensor (channels, height, width).
@@ -63,7 +63,7 @@ class Vision(Experiment):
     weights: str = "pretrained"
     image_size: int = 224
     resize: Fit = "squash"
-    in_chans: Literal[1, 3, 4] = 3
+    in_chans: Literal[1, 3] = 3
     augment: Literal["none", "light", "medium", "strong"] = "light"
     mirror: Mirror = "horizontal"
     transform: Callable[..., Any] | None = None

@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -132,9 +133,8 @@ class Training:
         self.loss_sum = torch.zeros((), device=device)
 
     def _compile_pays(self) -> bool:
-        if self.device.type != "cuda" or sys.platform == "win32":
-            return False
-        return self.recipe.compile and self.total * self.size >= COMPILE_PAYS_FROM
+        possible = self.recipe.compile and self.device.type == "cuda" and sys.platform != "win32"
+        return possible and self.total * self.size >= COMPILE_PAYS_FROM
 
     def run(self) -> nn.Module:
         """Train to the end, or to the time limit, and give back the network that predicts.
@@ -232,8 +232,8 @@ class Training:
             return F.binary_cross_entropy_with_logits(outputs, y * (1 - smoothing) + smoothing / 2)
         return F.l1_loss(outputs, y) if self.lesson.absolute else F.mse_loss(outputs, y)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self.precision == torch.float32 else torch.autocast(self.device.type, self.precision)
 
     def _place(self) -> int:
         """The place in the schedule: the step, or further where time would run out before the learning rate is low."""
