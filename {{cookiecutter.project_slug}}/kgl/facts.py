@@ -1,5 +1,6 @@
 """What `kgl init` finds out: facts of the competition from its files and from Kaggle, each with the reason."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from kgl.columns import find_group, find_notes, find_time, id_prefix
 from kgl.competition import Competition, data_root, get_fact, of_kind, with_facts
 from kgl.errors import KglError
 from kgl.experiment import experiment_names
 from kgl.metrics import MEAN, OWN, get_metric
 from kgl.paths import Workspace
-from kgl.tables import ID, read_table
+from kgl.tables import ID, labels_of, read_table
 from kgl.target import as_labels, in_label_order
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".zip", ".gz")
@@ -20,37 +22,41 @@ SUITES = {
     True: ("one_column", "logistic", "extra_trees", "lightgbm", "hist_gradient_boosting"),
     False: ("one_column", "ridge", "extra_trees", "lightgbm", "hist_gradient_boosting"),
 }
-# Kaggle's wordings of each metric, in lower case without punctuation
+MOST_LABELS = 1000
+SHOWN = 6  # columns in a line of the table
+# Kaggle's wordings of each metric, in lower case without punctuation: sure where all fits, likely where a part does.
 WORDINGS = {
-    "accuracy": "categorization accuracy, accuracy score, accuracy",
-    "balanced_accuracy": "balanced accuracy, balanced accuracy score",
-    "auc": "area under receiver operating characteristic curve, roc auc score, roc auc, auc, multiclass auc",
-    "logloss": "log loss, logloss, binary log loss, multiclass log loss, multiclass loss",
-    "balanced_logloss": "balanced log loss",
-    "f1": "f1 score, f score beta micro, mean f1 score",
-    "f1_macro": "f1 macro, macro f1 score, macro f score",
-    "qwk": "quadratic weighted kappa, cohen kappa score",
-    "mcc": "matthews correlation coefficient",
-    "rmse": "root mean squared error, rmse",
-    "rmsle": "root mean squared logarithmic error, rmsle",
-    "mae": "mean absolute error, mae",
-    "r2": "r2 score",
-    "mape": "mean absolute percentage error",
-    "mean_rmse": "mean columnwise root mean squared error, mcrmse",
-    "mean_logloss": "mean columnwise log loss",
-    "mean_auc": "mean columnwise area under receiver operating characteristic curve",
+    "qwk": "(quadratic )?(weighted )?(cohen )?kappa( score)?",
+    "mcc": "matthews correlation coefficient|mcc|matthews corrcoef",
+    "balanced_logloss": "balanced log(arithmic)? ?loss",
+    "balanced_accuracy": "balanced accuracy( score)?|macro averaged? accuracy",
+    "logloss": "((mean )?column ?wise )?(binary |multi ?class )?(log(arithmic)? ?loss|cross entropy)|multi ?class loss",
+    "auc": "((mean )?column ?wise |mean |multi ?class )?((roc )?auc( roc)?( score)?|area under (the )?"
+    "(receiver operating characteristic|roc)( curve)?)|auroc|area under the curve|mcauc",
+    "f1_macro": "macro (averaged )?f1?( ?score)?|f1 macro|f ?score macro|mean f1? ?score macro",
+    "f1": "f1( ?score)?|f ?score beta micro|(mean|micro) f1? ?score|f measure|f ?score",
+    "rmsle": "(root )?mean squared? log(arithmic)? error|rmsle",
+    "rmse": "((mean )?column ?wise )?(root mean squared? error|rmse)|mcrmse|root mean square deviation",
+    "mape": "mean absolute percentage error|mape",
+    "mae": "((mean )?column ?wise )?(mean absolute error|mae)",
+    "r2": "r2( score)?|r squared|coefficient of determination",
+    "accuracy": "(categori[sz]ation |classification )?accuracy( score)?",
 }
-METRICS = {wording: name for name, wordings in WORDINGS.items() for wording in wordings.split(", ")}
+OTHER = "precision recall|symmetric|smape|average precision|top|gini|@"  # looks alike and is another metric
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A fact by its dotted key, with the reason; what is not `sure` is asked, or taken and marked."""
+    """A fact by its dotted key, with the reason; what is not `sure` is asked, or taken and marked.
+
+    What is only worth knowing is not `kept` in competition.toml.
+    """
 
     key: str
     value: Any
     why: str
     sure: bool = True
+    kept: bool = True
 
 
 class _Book:
@@ -103,24 +109,48 @@ def find_facts(
     files = _read_files(workspace, book.competition)
     shared = "sample submission and test share it" if files.sample is not None else "test and train share it"
     book.add("id", _find_id(files), shared)
-    also = ", and in the sample submission" if files.sample is not None else ""
-    book.add("target", _find_target(files, book.competition.id), f"in train, not in test{also}")
+    book.add("target", *_find_target(files, book.competition.id))
     target = book.competition.target
     if not target:
         raise KglError("no target found: no column is in train and not in test. Name it: kgl init target=<column>")
     _check_targets(files.train, target)
+    _read_labels(workspace, book.competition, files.train)
     wording = (kaggle or {}).get("metric", "")
-    book.add("task", *_find_task(files.train, target, book.competition.metric or _metric_of(wording, target)))
+    book.add("task", *_find_task(files.train, target, book.competition.metric or _metric_of(wording, target)[0]))
     task = book.competition.task
     book.add("metric", *_find_metric(task, files, target, wording))
     labels = task in ("binary", "multiclass", "multilabel")
-    equal = "each label in equal shares" if labels else "each tenth of the values in equal shares"
-    book.add(
-        "folds.scheme", "kfold" if task == "regression" else "stratified", "values" if task == "regression" else equal
-    )
+    _add_folds(book, files)
     there = set(experiment_names(workspace))
     book.add("baseline.experiments", tuple(name for name in SUITES[labels] if name in there), f"for {task}")
-    return book.facts
+    notes = find_notes(files.train, files.test, (*book.competition.id, *target))
+    return [*book.facts, *(Fact(key, value, why, kept=False) for key, value, why in notes if value)]
+
+
+def _add_folds(book: _Book, files: _Files) -> None:
+    """The split that does what Kaggle's did: later rows for test, whole groups for test, or neither."""
+    known, target = book.competition.folds, book.competition.target
+    regression = book.competition.task == "regression"
+    if not known.scheme and not known.group and (time := find_time(files.train, files.test, target)):
+        book.add("folds.time", time, "all of test comes later than train", sure=False)
+    elif not known.scheme and not known.time and (group := _group(book.competition, files)):
+        book.add("folds.group", group, "its values repeat, and none is in both train and test", sure=False)
+    if book.competition.folds.time:
+        book.add("folds.scheme", "time", "each fold is validated by models of the rows before it")
+    elif book.competition.folds.group:
+        book.add("folds.scheme", "group" if regression else "stratified_group", "equal groups stay in one fold")
+    else:
+        equal = "values" if regression else "each label in equal shares"
+        book.add("folds.scheme", "kfold" if regression else "stratified", equal)
+
+
+def _group(competition: Competition, files: _Files) -> str:
+    ids = competition.id
+    if len(ids) == 1 and all(ids[0] in part for part in (files.train, files.test)):
+        train, test = (id_prefix(part.assign(**{ID: part[ids[0]].astype(str)})) for part in (files.train, files.test))
+        if find_group(train.to_frame(), test.to_frame(), ()):
+            return f"{id_prefix.__module__}:{id_prefix.__name__}"
+    return find_group(files.train, files.test, competition.target)
 
 
 def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple[str, str, str]]:
@@ -146,6 +176,8 @@ def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple
         elif not known and name != "sample_submission":
             there = ", ".join(p.name for p in paths[:8])
             raise KglError(f"no file called {name} in {root} (there are {there}); say kgl init files.{name}=<name>.")
+        elif known:
+            taken.append(root / known)
 
 
 def _read_files(workspace: Workspace, competition: Competition) -> _Files:
@@ -157,25 +189,45 @@ def _read_files(workspace: Workspace, competition: Competition) -> _Files:
     return _Files(read_table(root / files.train), read_table(root / files.test), sample)
 
 
+def _read_labels(workspace: Workspace, competition: Competition, train: pd.DataFrame) -> None:
+    """A label may be called NA or None: texts that seem to be missing are read again, as they are written."""
+    path = data_root(workspace, competition) / competition.files.train
+    for name in competition.target:
+        if path.is_file() and train[name].isna().any() and not pd.api.types.is_numeric_dtype(train[name]):
+            train[name] = labels_of(read_table(path, text=(name,))[name])
+
+
 def _find_id(files: _Files) -> tuple[str, ...]:
+    test = files.test.columns[files.test.notna().any()]  # a target may stand in test without values
     if files.sample is not None:
-        return tuple(str(c) for c in files.sample if c in files.test.columns)
-    candidates = (
-        c for c in files.test if c in files.train.columns and files.test[c].is_unique and files.train[c].is_unique
-    )
+        return tuple(str(c) for c in files.sample if c in test)
+    candidates = (c for c in test if c in files.train and files.test[c].is_unique and files.train[c].is_unique)
     return tuple(str(c) for c in candidates if "id" in str(c).lower())[:1]
 
 
-def _find_target(files: _Files, id_columns: Sequence[str]) -> tuple[str, ...]:
-    train_only = [str(c) for c in files.train if c not in files.test.columns and c not in id_columns]
+def _find_target(files: _Files, id_columns: Sequence[str]) -> tuple[tuple[str, ...], str, bool]:
+    """The target columns, why, and whether that is sure."""
+    test = set(files.test.columns[files.test.notna().any()])
+    train_only = [str(c) for c in files.train if c not in test and c not in id_columns]
     if files.sample is None:
-        return tuple(train_only[-1:])
-    named = tuple(c for c in train_only if c in files.sample.columns)
-    if named or len(train_only) <= 1:
-        return named or tuple(train_only)
-    values = {str(c) for c in files.sample if c not in id_columns}
-    as_classes = [c for c in train_only if _ends_of(values, set(as_labels(files.train[c].dropna())))]
-    return tuple(as_classes[:1] or train_only[-1:])
+        return tuple(train_only[-1:]), "in train, not in test", len(train_only) == 1
+    asked = [str(c) for c in files.sample if c not in id_columns]
+    named = tuple(c for c in train_only if _bare(c) in map(_bare, asked))
+    if named:
+        return named, "in train, not in test, and in the sample submission", True
+    if len(train_only) == 1:
+        return tuple(train_only), "in train, not in test", True
+    labels = {c: set(as_labels(files.train[c].dropna())) for c in train_only if files.train[c].nunique() <= MOST_LABELS}
+    if found := [c for c in labels if _ends_of(set(asked), labels[c])]:
+        return tuple(found[:1]), "its labels are the columns of the sample submission", True
+    shown = set(as_labels(files.sample[asked[-1]].dropna())) if asked else set()
+    if found := [c for c in labels if len(asked) == 1 and shown and shown <= labels[c]]:
+        return tuple(found[-1:]), "in train, not in test; the sample submission holds such values", False
+    return tuple(train_only[-1:]), "the last column in train that test lacks", False
+
+
+def _bare(column: str) -> str:
+    return column.strip().lower()
 
 
 def _ends_of(columns: set[str], labels: set[str]) -> bool:
@@ -213,16 +265,21 @@ def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str) -> tuple
     return "regression", f"{different} different numbers", True
 
 
-def _metric_of(wording: str, target: Sequence[str]) -> str:
-    """The metric that Kaggle's words name, if they are known."""
-    words = " ".join("".join(c if c.isalnum() else " " for c in wording.lower()).split())
-    name = METRICS.get(words, "")
-    return MEAN + name if name and len(target) > 1 and not name.startswith(MEAN) else name
+def _metric_of(wording: str, target: Sequence[str]) -> tuple[str, bool]:
+    """The metric that Kaggle's words name, and whether that is sure; empty where they name none."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", wording).lower()  # MulticlassLoss
+    words = " ".join(re.sub(r"[^a-z0-9@]+", " ", apart).split())
+    for fits in (re.fullmatch, re.search):
+        for name, pattern in WORDINGS.items():
+            if fits(rf"\b({pattern})\b", words) and not (fits is re.search and re.search(OTHER, words)):
+                return (MEAN if len(target) > 1 else "") + name, fits is re.fullmatch
+    return "", False
 
 
 def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) -> tuple[str, str, bool]:
-    if metric := _metric_of(wording, target):
-        return metric, f'Kaggle: "{wording}"', True
+    metric, sure = _metric_of(wording, target)
+    if metric:
+        return metric, f'Kaggle: "{wording}"' + ("" if sure else "; is it the same?"), sure
     look = f'Kaggle says "{wording}"' if wording else "look at the contest's Evaluation page"
     guess = {"regression": "mean_rmse" if len(target) > 1 else "rmse", "multilabel": "mean_auc", "ordinal": "qwk"}
     if task in guess:
@@ -242,5 +299,7 @@ def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) 
 def table_of(facts: Sequence[Fact]) -> Iterator[tuple[str, str, str]]:
     """(fact, value, why) as `kgl init` prints them; '?' marks what is not sure."""
     for fact in facts:
-        value = ", ".join(map(str, fact.value)) if isinstance(fact.value, (list, tuple)) else str(fact.value)
+        values = fact.value if isinstance(fact.value, (list, tuple)) else [fact.value]
+        more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
+        value = ", ".join(map(str, values[:SHOWN])) + more
         yield ("" if fact.sure else "? ") + fact.key, value, fact.why

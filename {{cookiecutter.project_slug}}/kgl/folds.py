@@ -165,7 +165,14 @@ def find_groups(data: Data, settings: FoldSettings, scheme: str) -> Array | None
     equal = of_kind(data.competition.kind, "equal_rows")
     if equal and (same := equal(data)) is not None:
         keys.append(same)
-    return _connected([pd.factorize(key, use_na_sentinel=False)[0] for key in keys]) if keys else None
+    return _connected([_codes(key) for key in keys]) if keys else None
+
+
+def _codes(key: Any) -> Array:
+    """A number for each value; rows without one are nobody's kin."""
+    codes = pd.factorize(key)[0]
+    alone = codes < 0
+    return np.asarray(np.where(alone, codes.max() + np.cumsum(alone), codes))
 
 
 def _group_key(data: Data, group: str) -> pd.Series:

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from kgl.columns import find_group, find_time, is_date, is_prose
 from kgl.competition import Competition, load_competition
-from kgl.facts import METRICS, find_facts, find_files
+from kgl.facts import WORDINGS, find_facts, find_files
 from kgl.metrics import get_metric
 from tests.conftest import Tiny
 
@@ -190,15 +191,128 @@ def test_a_target_that_is_not_there_is_refused_with_the_nearest(fresh: Tiny) -> 
     assert done.status == 1 and "Did you mean 'label'?" in done.err
 
 
-@pytest.mark.parametrize(
-    "wording", ["Categorization Accuracy", "Root Mean Squared Logarithmic Error", "Quadratic Weighted Kappa"]
-)
+REAL_WORDINGS = {
+    "Categorization Accuracy": "accuracy",
+    "Accuracy Score": "accuracy",
+    "CategorizationAccuracy": "accuracy",
+    "Balanced Accuracy Score": "balanced_accuracy",
+    "Area Under Receiver Operating Characteristic Curve": "auc",
+    "Roc Auc Score": "auc",
+    "AUC": "auc",
+    "Log Loss": "logloss",
+    "LogLoss": "logloss",
+    "Multiclass Loss": "logloss",
+    "MulticlassLoss": "logloss",
+    "Balanced Log Loss": "balanced_logloss",
+    "F1 Score": "f1",
+    "F-Score Beta (Micro)": "f1",
+    "Macro F-Score": "f1_macro",
+    "Quadratic Weighted Kappa": "qwk",
+    "QuadraticWeightedKappa": "qwk",
+    "Matthews Correlation Coefficient": "mcc",
+    "Root Mean Squared Error": "rmse",
+    "RMSE": "rmse",
+    "Root Mean Squared Logarithmic Error": "rmsle",
+    "RMSLE": "rmsle",
+    "Mean Absolute Error": "mae",
+    "Mean Absolute Percentage Error": "mape",
+    "R2 Score": "r2",
+}
+
+
+@pytest.mark.parametrize("wording", REAL_WORDINGS)
 def test_kaggles_wording_settles_the_metric(fresh: Tiny, wording: str) -> None:
-    assert facts(fresh, kaggle=wording)["metric"] == METRICS[wording.lower()]
+    if get_metric(REAL_WORDINGS[wording]).takes == "values" or wording.lower().startswith("quadratic"):
+        fresh.save("train.csv", fresh.frame("train.csv").assign(label=[i % 5 for i in range(60)]))
+    found = {fact.key: fact for fact in find_facts(fresh.workspace, Competition(slug="tiny"), {}, {"metric": wording})}
+    assert (found["metric"].value, found["metric"].sure) == (REAL_WORDINGS[wording], True)
+
+
+@pytest.mark.parametrize(
+    ("wording", "metric"), [("Weighted Multiclass Loss", "logloss"), ("Average Precision", ""), ("Custom Metric", "")]
+)
+def test_a_wording_that_is_only_alike_is_not_sure(fresh: Tiny, wording: str, metric: str) -> None:
+    found = {fact.key: fact for fact in find_facts(fresh.workspace, Competition(slug="tiny"), {}, {"metric": wording})}
+    assert not found["metric"].sure and wording in found["metric"].why
+    assert found["metric"].value == (metric or "accuracy")
+
+
+@pytest.mark.parametrize("wording", ["Mean Columnwise Root Mean Squared Error", "MCRMSE", "Root Mean Squared Error"])
+def test_several_targets_take_the_mean_over_columns(fresh: Tiny, wording: str) -> None:
+    fresh.save("train.csv", fresh.frame("train.csv").assign(other=[str(i / 7) for i in range(60)]))
+    fresh.save("sample.csv", fresh.frame("sample.csv").assign(other=0))
+    assert facts(fresh, kaggle=wording)["metric"] == "mean_rmse"
+
+
+def test_the_metric_decides_what_whole_numbers_are(fresh: Tiny) -> None:
+    fresh.save("train.csv", fresh.frame("train.csv").assign(label=[i % 5 for i in range(60)]))
+    for metric, task in (("qwk", "ordinal"), ("rmse", "regression"), ("accuracy", "multiclass")):
+        assert facts(fresh, metric=metric)["task"] == task
 
 
 def test_every_metric_of_kaggles_wordings_exists() -> None:
-    assert all(get_metric(name) for name in METRICS.values())
+    assert all(get_metric(name) for name in WORDINGS)
+
+
+def test_text_dates_and_plain_words_are_told_apart() -> None:
+    texts = [f"a sentence of several words, number {i}" for i in range(30)]
+    assert is_prose(pd.Series(texts)) and not is_date(pd.Series(texts))
+    for dates in (["2024-01-05 10:00", "2024-02-06 11:30"], ["5/1/2024", "6/2/2024"], ["Jan 5, 2024", "Feb 6, 2024"]):
+        assert is_date(pd.Series(dates * 20)), dates
+    for plain in (
+        ["A/5 21171", "PC 17599"],
+        ["B/0/P", "F/1/S"],
+        ["0001_01", "0002_01"],
+        ["8353e4690948", "a"],
+        ["", "x"],
+    ):
+        assert not is_date(pd.Series(plain * 20)) and not is_prose(pd.Series(plain * 20)), plain
+
+
+def test_time_order_is_found_only_where_all_of_test_comes_later() -> None:
+    days = pd.Series(pd.date_range("2020-01-01", periods=100).strftime("%Y-%m-%d"))
+    early, late = (
+        pd.DataFrame({"day": days[:80], "n": range(80)}),
+        pd.DataFrame({"day": days[80:], "n": range(80, 100)}),
+    )
+    assert find_time(early, late, ()) == "day"
+    mixed = pd.DataFrame({"day": days[::2]}), pd.DataFrame({"day": days[1::2]})
+    assert find_time(*mixed, ()) == ""
+    assert find_time(early.drop(columns="day"), late.drop(columns="day"), ()) == ""  # n only numbers the rows
+    assert (
+        find_time(
+            early.rename(columns={"day": "x", "n": "week"}), late.rename(columns={"day": "x", "n": "week"}), ("x",)
+        )
+        == "week"
+    )
+
+
+def test_groups_are_found_only_where_none_is_in_both() -> None:
+    train = pd.DataFrame({"patient": [i // 3 for i in range(90)], "ward": [i % 15 for i in range(90)], "x": 0.5})
+    test = pd.DataFrame({"patient": [100 + i // 3 for i in range(45)], "ward": [i % 15 for i in range(45)], "x": 0.5})
+    assert find_group(train, test, ()) == "patient"
+    assert find_group(train, test.assign(patient=[80 + i // 3 for i in range(45)]), ()) == "patient"
+    assert find_group(train, test.assign(patient=[29 + i // 3 for i in range(45)]), ()) == ""
+    assert find_group(train.assign(patient=range(90)), test, ()) == ""  # nothing repeats
+
+
+def test_init_tells_of_columns_and_writes_only_facts(fresh: Tiny) -> None:
+    train, test = fresh.frame("train.csv"), fresh.frame("test.csv")
+    fresh.save("train.csv", train.assign(secret=1, name=[f"n{i}" for i in range(60)]))
+    fresh.save("test.csv", test.assign(name=[f"m{i}" for i in range(20)]))
+    done = fresh.kgl("init", "--yes")
+    assert done.status == 0, done.err
+    assert "train only" in done.out and "secret" in done.out and "like ids" in done.out
+    assert "secret" not in (fresh.root / "competition.toml").read_text()
+
+
+@pytest.mark.parametrize("missing", ["NA", "", "nan"])
+def test_na_is_a_label_among_texts_and_missing_among_numbers(fresh: Tiny, missing: str) -> None:
+    train = fresh.frame("train.csv")
+    fresh.save("train.csv", train.assign(label=["yes", "no", missing] * 20))
+    assert facts(fresh)["task"] == ("multiclass" if missing == "NA" else "binary")
+    fresh.save("train.csv", train.assign(label=["1", "0", missing] * 20))
+    assert facts(fresh)["task"] == "binary"
 
 
 def test_commands_before_init_point_to_it(fresh: Tiny) -> None:

@@ -45,7 +45,7 @@ def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
             names = ", ".join(fact.key for fact in unsure)
             raise usage(f"{names}: not sure. Say it ({unsure[0].key}=...), or take it with --yes.")
         found = [fact if fact.sure else _ask(fact) for fact in found]
-    save_facts(workspace, {fact.key: fact.value for fact in found})
+    save_facts(workspace, {fact.key: fact.value for fact in found if fact.kept})
     if as_json:
         return click.echo(json.dumps([asdict(fact) for fact in found], indent=2))
     click.echo("written to competition.toml, where you can change each of them")

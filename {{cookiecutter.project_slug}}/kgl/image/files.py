@@ -17,7 +17,7 @@ from kgl.competition import Competition, data_root, load_competition
 from kgl.errors import KglError, usage
 from kgl.image.pixels import unfold
 from kgl.paths import Workspace, find_workspace
-from kgl.tables import ID, Data, numbered, read_table, text_ids
+from kgl.tables import ID, Data, labels_of, numbered, read_table, text_ids
 
 PATH = "path"
 SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|webp|gif|bmp|tiff?|avif|jp2|ppm|pgm)$", re.IGNORECASE)
@@ -135,7 +135,7 @@ def _rows_of_table(table: Path, files: Sequence[str], folder: str, competition: 
     for name in {column, *competition.id} & set(rows):
         rows[name] = texts[name].astype("str")
     for name in set(competition.target if one_label else ()) & set(rows):
-        rows[name] = as_numbers(texts[name].astype("str"))
+        rows[name] = labels_of(texts[name].astype("str"))
     rows = _with_ids(rows, competition.id or (column,))
     return rows.assign(**{PATH: _find(rows[column], files, folder, table.name)})
 
@@ -210,14 +210,6 @@ def _find(values: pd.Series, files: Sequence[str], folder: str, table: str) -> l
     if missing:
         click.echo(f"{table}: {len(missing)} rows have no picture in {folder} (the first: {missing[0]!r})", err=True)
     return paths
-
-
-def as_numbers(labels: pd.Series) -> pd.Series:
-    """Labels read as text, as numbers where none would change ('001' would); an empty cell is missing, 'NA' is not."""
-    labels = labels.mask(labels == "")
-    numbers = pd.to_numeric(labels, errors="coerce")
-    keep = (numbers.isna() & labels.notna()).any() or labels.str.fullmatch(r"0\d+").any()
-    return labels if keep else numbers
 
 
 def equal_rows(data: Data) -> NDArray[np.int64] | None:
