@@ -144,7 +144,10 @@ def fit_vision(recipe: Vision, part: Part, setting: Setting) -> FittedVision:
     held = part.holdout & readable if recipe.choose == "holdout" else np.zeros(len(readable), dtype=bool)
     used = readable & ~held
     if int(used.sum()) < 2:
-        raise KglError(f"{int(used.sum())} of {len(used)} training rows have a readable picture; two are needed.")
+        raise KglError(
+            f"{int(used.sum())} of {len(used)} training rows remain, two are needed: "
+            f"{int((~readable).sum())} pictures cannot be read, {int(held.sum())} are held out to choose the epoch."
+        )
     if not readable.all():
         print(f"{int((~readable).sum())} of {len(readable)} training rows left out: their pictures cannot be read")
     outputs = len(setting.target.columns)

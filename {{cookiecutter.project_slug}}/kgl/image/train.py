@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kgl.image.experiment import Vision
 
 Array = NDArray[Any]
-SAVE_EVERY = 300.0  # seconds between checkpoints inside an epoch
+SAVE_EVERY = 120.0  # seconds between checkpoints: the most that a kill costs; one of a large network takes a second
 LOOK_EVERY = 50  # steps between looks at the loss: each makes a GPU wait
 COMPILE_PAYS_FROM = 300_000  # pictures in all epochs: compiling takes about a minute
 WATCH_SHARE, WATCH_FREE = 1 / 3, 1.0  # of an epoch's time, and seconds: what looking at the metric may take
@@ -159,13 +159,11 @@ class Training:
         return chosen.requires_grad_(True)
 
     def _epoch(self) -> None:
-        now, began = self.progress, time.monotonic()
+        now, first, began = self.progress, self.progress.batch, time.monotonic()
         freeze(self.module, now.epoch < self.recipe.frozen_epochs)
-        order = epoch_order(self.lesson.rows, seed=self.seed, epoch=now.epoch)
-        first = now.batch
         for pictures, rows in batches(
             self.lesson.pictures,
-            order,
+            epoch_order(self.lesson.rows, seed=self.seed, epoch=now.epoch),
             batch_size=self.size,
             size=(self.spec.image_size, self.spec.image_size),
             augment=self.recipe.augmentation(),
@@ -179,7 +177,7 @@ class Training:
             if now.step % LOOK_EVERY == 0:
                 self._check_loss()
                 self._show((now.batch - first) * self.size / (time.monotonic() - began))
-            if time.monotonic() - self.saved > SAVE_EVERY and now.batch < self.steps:
+            if now.batch < self.steps:
                 self._save()
             if self._time_is_over():
                 break
@@ -316,7 +314,8 @@ class Training:
         print(f"{self.name}  {line}".strip(), file=sys.stderr, flush=True)
 
     def _save(self) -> None:
-        if self.scratch is None:
+        """Write a checkpoint, if it is time for one."""
+        if self.scratch is None or time.monotonic() - self.saved < SAVE_EVERY:
             return
         self._check_loss()
         now = self.progress

@@ -291,3 +291,14 @@ def test_a_gpu_is_used_where_there_is_one(made: Tiny) -> None:
     _, test, log = trained(made, prepared(made, experiment), experiment, "gpu")
     assert "on cuda:0" in log
     assert accuracy(made, test) > 0.9
+
+
+def test_three_rows_one_of_each_kind_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = painted(tmp_path / "few", train=6, test=3)
+    monkeypatch.chdir(few.root)
+    experiment = replace(FAST, epochs=2, mixup=0.2, balanced=True, accumulate=2)
+    rows = prepared(few, experiment)
+    absent = replace(rows, y=np.where((rows.fold_of == 1) & (rows.y == 2), 0, rows.y))  # no row of the third kind
+    for name, these in (("few", rows), ("absent", absent)):
+        _, test, _ = trained(few, these, experiment, name)
+        assert test.shape == (3, 3) and np.allclose(test.sum(axis=1), 1)
