@@ -16,7 +16,9 @@ from kgl.identity import short_hash
 from kgl.runs import Run, begin_run, is_finished, list_runs, now, open_run, read_predictions, read_run, save_run
 from kgl.scoring import loss
 from kgl.session import Session
+from kgl.suspects import best_column
 from kgl.tables import ID
+from kgl.wording import show
 
 Array = NDArray[Any]
 
@@ -101,16 +103,23 @@ def _blend(session: Session, runs: Sequence[Run], run: Run) -> Run:
     """Blend `runs`, the best first."""
     data, metric, target = session.data, session.metric, session.data.target
     oofs = np.stack([_aligned(session, r.run, "oof", data.ids) for r in runs])
-    known = ~np.isnan(oofs).any(axis=(0, 2))
-    if lost := int((session.fold_of[~known] >= 0).sum()):
+    known = np.flatnonzero(~np.isnan(oofs).any(axis=(0, 2)))
+    if lost := int((session.fold_of >= 0).sum() - len(known)):
         session.say(f"{lost} rows that some member lacks are left out of the blend's scores")
+    known = known[np.lexsort(np.atleast_2d(data.y[known].T))]  # by the target, as find_blend wants it
     y, fold_of, members = data.y[known], session.fold_of[known], oofs[:, known]
 
     def measure(predictions: Array, rows: Array) -> float:
         return loss(metric, target, y[rows], predictions)
 
     def scored(predictions: Array) -> Run:
-        return score_run(session, Run(run="", experiment=""), _spread(known, predictions))
+        return score_run(session, Run(run="", experiment=""), spread(predictions))
+
+    def spread(predictions: Array) -> Array:
+        """At their places among all rows; missing elsewhere."""
+        rows = np.full((len(data.y), predictions.shape[1]), np.nan)
+        rows[known] = predictions
+        return rows
 
     found, best = find_blend(members, fold_of, measure), scored(members[0])
     by_fold = zip(scored(found.nested).fold_scores, best.fold_scores, strict=True)
@@ -126,13 +135,26 @@ def _blend(session: Session, runs: Sequence[Run], run: Run) -> Run:
         "gain": {"mean": gain.mean, "p": gain.p},
         "gain_of_loss": {"mean": found.gain.mean, "p": found.gain.p},
     }
-    nested = _spread(known, found.nested if taken else members[0])
+    nested = spread(found.nested if taken else members[0])
     run.blend["nested_score"] = score_run(session, run, nested).cv_score
     write_oof(session, run, nested)
+    _alarm(session, run)
     write_test(session, run, blend_test(session, run))
     run.status, run.ended = "complete", now()
     save_run(session.workspace, run)
     return run
+
+
+def _alarm(session: Session, run: Run) -> None:
+    """A blend that a rule of one column beats: not a weak model, but a fault somewhere."""
+    name, floor = best_column(session.data, session.fold_of)
+    floor[session.fold_of < 0] = np.nan
+    rule = score_run(session, Run(run="", experiment=""), floor)
+    if run.cv_score is not None and rule.cv_score is not None and session.metric.gain(run.cv_score, rule.cv_score) < 0:
+        session.say(
+            f"ALARM: {run.run} (CV {show(run.cv_score)}) is worse than a rule of one column, {name} "
+            f"(CV {show(rule.cv_score)}): look for a fault in features, target or folds; kgl doctor helps"
+        )
 
 
 def blend_weights(run: Run) -> dict[str, float]:
@@ -158,10 +180,3 @@ def _aligned(session: Session, name: str, part: str, ids: Any) -> Array:
         if column not in predictions:
             raise unknown_key(column, predictions.columns, f"runs/{name}/{part}.parquet")
     return predictions.reindex(ids)[columns].to_numpy(dtype=float)
-
-
-def _spread(known: Array, predictions: Array) -> Array:
-    """Predictions of the known rows at their places among all; missing elsewhere."""
-    rows = np.full((len(known), predictions.shape[1]), np.nan)
-    rows[known] = predictions
-    return rows

@@ -14,7 +14,7 @@ Array = NDArray[Any]
 Measure = Callable[[Array, Array], float]  # the smooth loss of predictions on the rows of these numbers
 STEPS = 50
 SHRINKS = (0.0, 0.5, 1.0)  # how far weights are drawn to the equal mean of the members that help the best one
-BLOCKS = 50  # parts of the rows that losses are compared on: five folds are too few to tell a gain from luck
+BLOCKS = 50  # parts of the rows that losses are compared on: five folds are too few, and outliers spoil one each
 ROWS_FOR_WEIGHTS = 100_000  # a few numbers need no more; beyond that every second row, or third, ...
 
 
@@ -96,11 +96,19 @@ def find_blend(members: Array, fold_of: Array, measure: Measure) -> Blend:
     """Weights from all folds, and predictions of each fold by weights from the other folds alone.
 
     Args:
-        members: (m, n, columns) out-of-fold predictions of validated rows, the best member first.
+        members: (m, n, columns) out-of-fold predictions of validated rows, the best member first, rows in the order of
+            the target: every so many rows are then a fair part of all.
         fold_of: (n,) their folds.
         measure: see `Measure`.
     """
     folds = [int(k) for k in np.unique(fold_of)]
+
+    def by_block(predictions: Array, rows: Array) -> list[float]:
+        blocks = max(2, min(BLOCKS, len(rows) // 10))
+        return [measure(predictions[i::blocks], rows[i::blocks]) for i in range(blocks)]
+
+    def robust(predictions: Array, rows: Array) -> float:
+        return float(np.nanmean(by_block(predictions, rows)))
 
     @cache
     def candidates(left_out: frozenset[int]) -> Array:
@@ -111,7 +119,7 @@ def find_blend(members: Array, fold_of: Array, measure: Measure) -> Blend:
         rows = rows[:: 1 + len(rows) // ROWS_FOR_WEIGHTS]
         seen = members[:, rows]
         climbed = climb(seen, lambda predictions: measure(predictions, rows))
-        equal = equal_of_helpers(seen, lambda predictions: measure(predictions, rows))
+        equal = equal_of_helpers(seen, lambda predictions: robust(predictions, rows))
         return np.array([(1 - shrink) * climbed + shrink * equal for shrink in SHRINKS])
 
     def weights(left_out: frozenset[int]) -> Array:
@@ -119,15 +127,13 @@ def find_blend(members: Array, fold_of: Array, measure: Measure) -> Blend:
         losses = np.zeros(len(SHRINKS))
         for k in set(folds) - left_out:
             rows = np.flatnonzero(fold_of == k)
-            losses += [measure(mix(w, members[:, rows]), rows) for w in candidates(left_out | {k})]
+            losses += [robust(mix(w, members[:, rows]), rows) for w in candidates(left_out | {k})]
         return np.asarray(candidates(left_out)[int(np.argmin(losses))])
 
     nested = np.empty(members.shape[1:])
     for k in folds:
         inside = fold_of == k
         nested[inside] = mix(weights(frozenset({k})), members[:, inside])
-    blocks = np.array_split(
-        np.argsort(fold_of, kind="stable"), max(2, min(BLOCKS, len(nested) // 5))
-    )  # neighbours stay together
-    differences = [measure(members[0][rows], rows) - measure(nested[rows], rows) for rows in blocks]
+    every = np.arange(len(nested))
+    differences = np.subtract(by_block(members[0], every), by_block(nested, every))
     return Blend(weights(frozenset()), nested, paired(differences if len(folds) > 1 else ()))

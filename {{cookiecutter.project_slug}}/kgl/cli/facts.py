@@ -99,9 +99,9 @@ def _ask(fact: "Fact") -> "Fact":
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def folds(force: bool, as_json: bool) -> None:
     """Split the training rows, once for all experiments, as [folds] of competition.toml says."""
-    from kgl.checks import check_links
     from kgl.folds import make_folds, read_folds, save_folds, summary
     from kgl.paths import find_workspace
+    from kgl.suspects import check_split
     from kgl.tables import load_data
 
     workspace = find_workspace()
@@ -120,6 +120,6 @@ def folds(force: bool, as_json: bool) -> None:
         )
     click.echo(f"scheme {made.scheme}, {len(made.numbers)} folds: {done}")
     click.echo(table.to_string(index=False))
-    for finding in check_links(data, made.of(data)):
-        click.echo(f"{finding.what}: {finding.mend}")
+    for finding in check_split(data, made.of(data)):
+        click.echo(f"{finding.level:6} {finding.what}" + (f"\n       -> {finding.mend}" if finding.mend else ""))
     click.echo("Next: uv run kgl baseline")
