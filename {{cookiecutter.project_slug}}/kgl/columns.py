@@ -35,7 +35,9 @@ def find_notes(train: pd.DataFrame, test: pd.DataFrame, known: Sequence[str]) ->
     yield "codes", _names(c for c in rest if _like_code(train[c])), "whole numbers that may be categories"
     empty = [c for c in shared if train[c].isna().all() or test[c].isna().all()]
     yield "empty", _names(empty), "without any value in train or in test"
-    if shared and (equal := int(train[shared].duplicated().sum())):
+    if not shared:
+        yield "features", ("none",), "train and test share no column: join further tables in contest.py"
+    elif equal := int(pd.util.hash_pandas_object(train[shared], index=False).duplicated().sum()):
         yield "duplicates", (f"{equal:,} rows",), "equal to another in all columns but id and target"
 
 
@@ -67,7 +69,7 @@ def is_prose(values: pd.Series) -> bool:
 
 def _like_id(values: pd.Series) -> bool:
     seen = values.dropna()
-    return not is_float_dtype(seen) and len(seen) > 20 and seen.astype(str).nunique() > MOST * len(seen)
+    return not is_float_dtype(seen) and len(seen) > 20 and seen.nunique() > MOST * len(seen)
 
 
 def _like_code(values: pd.Series) -> bool:

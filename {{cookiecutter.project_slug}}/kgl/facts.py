@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,6 +21,7 @@ SUITES = {
     True: ("one_column", "logistic", "extra_trees", "lightgbm", "hist_gradient_boosting"),
     False: ("one_column", "ridge", "extra_trees", "lightgbm", "hist_gradient_boosting"),
 }
+NAMES = {"sample_submission": "^sample|submission", "train": "train", "test": "test"}
 MOST_LABELS = 1000
 SHOWN = 6  # columns in a line of the table
 # Kaggle's wordings of each metric, in lower case without punctuation: sure where all fits, likely where a part does.
@@ -157,7 +157,7 @@ def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple
     """`files.train`, `files.test` and `files.sample_submission` with their paths below the root, and why.
 
     Raises:
-        KglError: the folder has no tables, or none called train or test.
+        KglError: the folder has no tables, or none that could be train or test.
     """
     root = data_root(workspace, competition)
     paths = sorted(
@@ -165,19 +165,21 @@ def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple
     )
     if not paths:
         raise KglError(f"{root} has no tables yet; run kgl download, or put the contest's files there.")
-    taken: list[Path] = []
-    for name, words in (("sample_submission", ("sample", "submission")), ("train", ("train",)), ("test", ("test",))):
-        known = get_fact(competition, f"files.{name}")
-        fitting = [p for p in paths if any(word in p.name.lower() for word in words) and p not in taken]
-        if fitting and not known:
-            best = min(fitting, key=lambda p: (len(p.parts), not p.stem.lower().startswith(words[0]), len(p.name)))
-            taken.append(best)
-            yield f"files.{name}", best.relative_to(root).as_posix(), "by its name"
-        elif not known and name != "sample_submission":
-            there = ", ".join(p.name for p in paths[:8])
-            raise KglError(f"no file called {name} in {root} (there are {there}); say kgl init files.{name}=<name>.")
-        elif known:
-            taken.append(root / known)
+    found = {name: root / path for name in NAMES if (path := get_fact(competition, f"files.{name}"))}
+    for name, pattern in NAMES.items():
+        fitting = [p for p in paths if re.search(pattern, p.name.lower()) and p not in found.values()]
+        if name not in found and fitting:
+            found[name] = min(fitting, key=lambda p: (len(p.parts), not re.match(pattern, p.name.lower()), len(p.name)))
+            yield f"files.{name}", found[name].relative_to(root).as_posix(), "by its name"
+    left, missing = [p for p in paths if p not in found.values()], [name for name in NAMES if name not in found]
+    missing = [name for name in missing if name != "sample_submission"]
+    if missing and len(left) != len(missing):
+        there = ", ".join(p.name for p in paths[:8])
+        advice = f"say kgl init files.{missing[0]}=<name>"
+        raise KglError(f"no file called {' or '.join(missing)} in {root} (there are {there}); {advice}.")
+    widest_first = sorted(left, key=lambda p: -read_table(p).shape[1]) if missing else []
+    for name, path in zip(missing, widest_first, strict=True):
+        yield f"files.{name}", path.relative_to(root).as_posix(), "no other table is left; train has more columns"
 
 
 def _read_files(workspace: Workspace, competition: Competition) -> _Files:

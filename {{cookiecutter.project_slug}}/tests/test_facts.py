@@ -9,6 +9,7 @@ import pytest
 
 from kgl.columns import find_group, find_time, is_date, is_prose
 from kgl.competition import Competition, load_competition
+from kgl.errors import KglError
 from kgl.facts import WORDINGS, find_facts, find_files
 from kgl.metrics import get_metric
 from tests.conftest import Tiny
@@ -177,6 +178,16 @@ def test_a_titanic_like_sample_is_no_test_file(fresh: Tiny) -> None:
     raw = fresh.root / "data" / "raw"
     (raw / "sample.csv").rename(raw / "gender_submission.csv")
     assert files(fresh)["files.sample_submission"] == "gender_submission.csv"
+
+
+def test_files_of_other_names_are_told_by_their_columns(fresh: Tiny) -> None:
+    raw = fresh.root / "data" / "raw"
+    (raw / "train.csv").rename(raw / "known.csv")
+    (raw / "test.csv").rename(raw / "asked.csv")
+    assert (files(fresh)["files.train"], files(fresh)["files.test"]) == ("known.csv", "asked.csv")
+    fresh.write("data/raw/weather.csv", "day,rain\n1,2\n")
+    with pytest.raises(KglError, match=r"no file called train or test .*files\.train="):
+        files(fresh)
 
 
 def test_without_files_init_says_what_to_do(fresh: Tiny) -> None:
