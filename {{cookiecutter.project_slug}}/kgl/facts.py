@@ -186,7 +186,8 @@ def _read_files(workspace: Workspace, competition: Competition) -> _Files:
     root, files = data_root(workspace, competition), competition.files
     sample = read_table(root / files.sample_submission) if files.sample_submission else None
     if rows := of_kind(competition.kind, "image_rows"):
-        train, test = (rows(workspace, competition, part).drop(columns=[ID, "path"]) for part in ("train", "test"))
+        added = [ID, *of_kind(competition.kind, "COLUMNS")]
+        train, test = (rows(workspace, competition, part).drop(columns=added) for part in ("train", "test"))
         return _Files(train, test, sample)
     return _Files(read_table(root / files.train), read_table(root / files.test), sample)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kgl.competition import of_kind
 from kgl.findings import Finding
 from kgl.tables import ID, Data
 from kgl.target import Target
@@ -25,7 +26,8 @@ SEED = 0
 
 def check_split(data: Data, fold_of: Array) -> Iterator[Finding]:
     """All that this file knows, of a split of these rows."""
-    names = [str(c) for c in data.train.columns if c not in (ID, *data.competition.id) and data.train[c].notna().any()]
+    hidden = (ID, *data.competition.id, *(of_kind(data.competition.kind, "COLUMNS") or ()))
+    names = [str(c) for c in data.train.columns if c not in hidden and data.train[c].notna().any()]
     yield from _links(data, names, fold_of)
     yield from _twins(data, names, fold_of)
     yield from _ids(data, names)

@@ -266,6 +266,7 @@ def test_equal_pictures_stay_in_one_fold_and_are_told(tmp_path: Path, monkeypatc
     assert workspace.kgl("init", "--yes").status == 0
     done = workspace.kgl("folds")
     assert "7 pictures are equal to another (2 sets)" in done.err
+    assert "path" not in done.out  # which is different in every row, and no suspicious column
     fold = pd.read_parquet(workspace.root / "data/folds.parquet").set_index("id")["fold"]
     assert fold[["1", "4", "9", "14", "20"]].nunique() == fold[["7", "8"]].nunique() == 1
     assert fold.value_counts().min() >= N // 2 - 2
