@@ -111,6 +111,8 @@ def _check(session: Session, experiment: Experiment, options: Options) -> None:
 
 def _describe(session: Session, name: str, experiment: Experiment, options: Options) -> Run:
     config = config_of(experiment) | ({"quick": True} if options.quick else {})
+    if experiment.peeks or any(read_run(session.workspace, below).is_rosy for below in experiment.stack_on):
+        config["choose"] = "fold"  # rosy: see Run.is_rosy
     return Run(
         run="",
         experiment=name,

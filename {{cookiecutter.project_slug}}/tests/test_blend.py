@@ -233,3 +233,51 @@ def test_test_predictions_that_lack_rows_are_refused(three: Tiny) -> None:
         and "runs/a-001/test.parquet lacks rows that test has now; run kgl predict a-001" in result.err
     )
     assert read(three, "blend-001")["status"] == "failed"
+
+
+def rosy(tiny: Tiny, name: str) -> None:
+    """Let a run say that its own folds chose its epochs."""
+    run = read(tiny, name)
+    tiny.write(f"runs/{name}/run.json", json.dumps(run | {"config": run["config"] | {"choose": "fold"}}))
+
+
+def test_rosy_runs_are_blended_by_name_alone_and_pass_their_mark_on(three: Tiny) -> None:
+    rosy(three, "a-001")
+    result = three.kgl("blend")
+    assert "left out: a-001; their own folds chose their epochs" in result.err
+    assert "a-001" not in read(three, "blend-001")["blend"]["members"]
+    named = three.kgl("blend", "a-001", "b-001", "c-001")
+    assert named.status == 0 and read(three, named.name)["config"]["choose"] == "fold"
+    lines = three.kgl("board").out.splitlines()
+    assert read(three, named.name)["cv_score"] > read(three, "b-001")["cv_score"]
+    assert lines[1].startswith("1  b-001") and [line.split()[1] for line in lines if "rosy" in line.split()] == [
+        named.name,
+        "a-001",
+    ]
+
+
+def test_a_blend_below_a_rule_of_one_column_is_an_alarm(three: Tiny) -> None:
+    assert "ALARM" not in three.kgl("blend", "a-001", "b-001").err
+    alarmed = three.kgl("blend", "noise-001")
+    assert alarmed.status == 0 and "ALARM: blend-002 (CV 0." in alarmed.err
+    assert "is worse than a rule of one column, size (CV 0." in alarmed.err
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+def test_a_blend_that_is_no_better_seldom_passes(heavy: bool) -> None:
+    rng, passed = np.random.default_rng(0), 0
+    for _ in range(60):
+        best, noise = rng.normal(size=(300, 1)), rng.standard_t(2.5, 300) if heavy else rng.normal(size=300)
+        truth = np.sort(best[:, 0] + noise)[:, None]
+        best = best[np.argsort(best[:, 0] + noise)]
+        members = np.stack([best, *(best + error * rng.normal(size=(300, 1)) for error in (0.3, 1.0, 2.0))])
+        passed += find_blend(members, FOLD_OF, rmse(truth)).gain.is_sure
+    assert passed <= 3  # one in twenty
+
+
+def test_two_outliers_do_not_decide_for_all_the_others() -> None:
+    members, truth = library(1.0, 1.0, seed=3)
+    members[1, [7, 150]] += 12  # as a linear model has them
+    order = np.argsort(truth[:, 0])
+    blend = blend_of(members[:, order], truth[order])
+    assert blend.gain.is_sure and blend.weights[1] > 0.2

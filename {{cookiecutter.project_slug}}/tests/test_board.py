@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kgl.board import chance, best_run, compare, differences, make_board, rank, what_changed
+from kgl.board import best_run, chance, compare, differences, make_board, rank, what_changed
 from kgl.metrics import get_metric
 from kgl.runs import Run, holding
 from tests.conftest import Tiny
