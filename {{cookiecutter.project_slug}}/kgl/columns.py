@@ -37,8 +37,16 @@ def find_notes(train: pd.DataFrame, test: pd.DataFrame, known: Sequence[str]) ->
     yield "empty", _names(empty), "without any value in train or in test"
     if not shared:
         yield "features", ("none",), "train and test share no column: join further tables in contest.py"
-    elif equal := int(pd.util.hash_pandas_object(train[shared], index=False).duplicated().sum()):
+    elif equal := _equal_rows(train[shared]):
         yield "duplicates", (f"{equal:,} rows",), "equal to another in all columns but id and target"
+
+
+def _equal_rows(rows: pd.DataFrame) -> int:
+    """How many rows equal one before them; numbers, which are fast, leave few rows to compare the texts of."""
+    for part in (rows.select_dtypes("number"), rows):
+        if part.shape[1]:
+            rows = rows.loc[pd.util.hash_pandas_object(part.loc[rows.index], index=False).duplicated(keep=False)]
+    return int(pd.util.hash_pandas_object(rows, index=False).duplicated().sum())
 
 
 def _names(columns: Iterator[object] | Sequence[object]) -> tuple[str, ...]:
@@ -69,18 +77,20 @@ def is_prose(values: pd.Series) -> bool:
 
 def _like_id(values: pd.Series) -> bool:
     seen = values.dropna()
-    return not is_float_dtype(seen) and len(seen) > 20 and seen.nunique() > MOST * len(seen)
+    different = not is_float_dtype(seen) and len(seen) > 20 and seen[:LOOK_AT].is_unique
+    return different and seen.nunique() > MOST * len(seen)
+
+
+def _is_whole(values: pd.Series) -> bool:
+    return is_numeric_dtype(values) and bool((values[:LOOK_AT].dropna() % 1 == 0).all())
 
 
 def _like_code(values: pd.Series) -> bool:
-    if not is_numeric_dtype(values) or not 3 <= (different := values.nunique()) <= 100 or len(values) < 10 * different:
+    if not _is_whole(values) or not 3 <= (different := values.nunique()) <= 100 or len(values) < 10 * different:
         return False
     counts = values.value_counts()
     steps = counts.index.to_series().sort_values().diff().dropna()
-    whole = bool((counts.index % 1 == 0).all())
-    return whole and bool(
-        CODES.search(str(values.name)) or (steps.nunique() > 1 and steps.min() >= 5 < counts.median())
-    )
+    return bool(CODES.search(str(values.name)) or (steps.nunique() > 1 and steps.min() >= 5 < counts.median()))
 
 
 def find_time(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) -> str:
@@ -117,11 +127,11 @@ def find_group(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) -
         if column in target or column not in test:
             continue
         inside, outside = train[column].dropna(), test[column].dropna()
-        fraction = is_float_dtype(inside) and bool((inside % 1 != 0).any())
-        sizes = len(inside) / max(inside.nunique(), 1), len(outside) / max(outside.nunique(), 1)
-        enough = (
-            min(inside.nunique(), outside.nunique()) >= GROUPS and min(sizes) > 1.2 and len(inside) > MOST * len(train)
-        )
-        if enough and not fraction and not is_date(inside) and not outside.isin(inside.unique()).any():
-            found[str(column)] = int(inside.nunique())
+        if (is_float_dtype(inside) and not _is_whole(inside)) or is_date(inside):
+            continue
+        values, asked = set(inside.unique().tolist()), set(outside.unique().tolist())
+        sizes = len(inside) / max(len(values), 1), len(outside) / max(len(asked), 1)
+        enough = min(len(values), len(asked)) >= GROUPS and min(sizes) > 1.2 and len(inside) > MOST * len(train)
+        if enough and values.isdisjoint(asked):
+            found[str(column)] = len(values)
     return min(found, key=found.__getitem__, default="")
