@@ -88,7 +88,7 @@ def test_a_baseline_without_weights_and_connection_ends_in_a_checked_submission(
     for run in ("tiny-001", "by_hand-001", "blend-001"):
         assert re.search(rf"^{run} +CV 0\.\d+", told, re.MULTILINE), told
     assert "submission.csv, 600 rows, checked" in told
-    assert pictures.best() > 0.6  # 240 digits and two folds; chance is .1
+    assert pictures.best() > 0.6  # 120 digits to learn from; chance is .1
 
 
 def test_where_other_weights_lie_the_sentence_says_what_to_type_and_that_works(
@@ -101,7 +101,7 @@ def test_where_other_weights_lie_the_sentence_says_what_to_type_and_that_works(
     typed = re.search(r"data/weights has mobilenetv2_100: add (backbone=mobilenetv2_100)", sentence)
     assert typed, sentence
     pictures.kgl("train", "embeddings", typed[1], "params.pad_type=same", "image_size=64")
-    assert pictures.best() > 0.8
+    assert pictures.best() > 0.6  # of digits as photographs, with 120 to learn from; chance is .1
 
 
 def guide_commands() -> list[list[str]]:
