@@ -82,15 +82,15 @@ def test_kgl_train_killed_in_an_epoch_ends_alike(
     assert len(logs) == 3 and "goes on at epoch" in "".join(logs) and not list(torn.root.glob(UNFINISHED))
 
     monkeypatch.setattr(train, "SAVE_EVERY", train.SAVE_EVERY)  # set back afterwards
-    monkeypatch.setitem(loader.batches.__kwdefaults__, "workers", None)
+    monkeypatch.setitem(loader.batches.__kwdefaults__ or {}, "workers", None)
     whole.write("experiments/net.py", NET.format(threads=0))
     assert whole.kgl("train", "net", "--workers", "1").status == 0
     for file in whole.root.glob("runs/net-001/**/*.safetensors"):  # that of the best epoch, and of the last
         one, other = load_file(file), load_file(torn.root / file.relative_to(whole.root))
         assert all(torch.equal(one[key], other[key]) for key in one)
     for part in ("oof", "test"):
-        same = (made.root / f"runs/net-001/{part}.parquet" for made in (whole, torn))
-        pd.testing.assert_frame_equal(*map(pd.read_parquet, same), check_exact=True)
+        first, second = (pd.read_parquet(made.root / f"runs/net-001/{part}.parquet") for made in (whole, torn))
+        pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
 def train_command(made: Tiny, workers: str) -> subprocess.Popen[bytes]:
