@@ -134,7 +134,8 @@ def _add_folds(book: _Book, files: _Files) -> None:
     if not known.scheme and not known.group and (time := find_time(files.train, files.test, target)):
         book.add("folds.time", time, "all of test comes later than train", sure=False)
     elif not known.scheme and not known.time and (group := _group(book.competition, files)):
-        book.add("folds.group", group, "its values repeat, and none is in both train and test", sure=False)
+        what = "the ids' first part repeats, none is" if ":" in group else "its values repeat, and none is"
+        book.add("folds.group", group, f"{what} in both train and test", sure=False)
     if book.competition.folds.time:
         book.add("folds.scheme", "time", "each fold is validated by models of the rows before it")
     elif book.competition.folds.group:
