@@ -1,11 +1,11 @@
-"""What each usual change brings: the trainings behind the table in the image starter's GUIDE.md.
+"""What each usual change brings at equal time, more of it than the tables of the image starter's GUIDE.md tell.
 
     CONTEST_DATA=folder python bench/images.py guide [digits] [cifar]
 
 5,000 pictures of cifar-10 in two folds and scikit-learn's 1,797 digits in three, at 32 pixels where nothing else is
 said. Epochs are set so that every training takes about as long as the others of its table: a minute of one core for
 cifar-10, half of one for digits. Accuracy is out of fold, its difference to the first line paired by picture. Alone on
-two cores it takes a quarter of an hour.
+two cores it should take a quarter of an hour; it has not been run to its end.
 """
 
 import sys
