@@ -84,7 +84,7 @@ def test_a_baseline_without_weights_and_connection_ends_in_a_checked_submission(
     told = pictures.kgl("baseline")
     (failed,) = [line for line in told.splitlines() if "failed" in line]
     assert failed.startswith("embeddings: failed: ") and "the weights of resnet18 are not on this machine" in failed
-    assert "put resnet18.safetensors into data/weights" in failed
+    assert "put resnet18.safetensors into it" in failed
     for run in ("tiny-001", "by_hand-001", "blend-001"):
         assert re.search(rf"^{run} +CV 0\.\d+", told, re.MULTILINE), told
     assert "submission.csv, 600 rows, checked" in told

@@ -91,6 +91,8 @@ def train(
             session.say(f"Stopped: {done} of {len(tasks)} models of {run.run} are kept; the same command continues.")
             raise
         except KglError as error:
+            if not (log := run_folder(session.workspace, run.run) / "log.txt").is_file():
+                write_text(log, f"{error.message}\n")
             raise KglError(f"{name}: {error.message}", error.status) from error
 
 

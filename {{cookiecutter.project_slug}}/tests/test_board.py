@@ -112,7 +112,7 @@ def test_runs_of_other_folds_or_metrics_are_left_out_and_counted(tiny: Tiny) -> 
 
 
 def test_the_command_shows_it_all(tiny: Tiny) -> None:
-    assert "No runs yet: uv run kgl baseline" in tiny.kgl("board").out
+    assert "No complete run yet: uv run kgl baseline" in tiny.kgl("board").out
     write(
         tiny, run("good", 0.8, 0.9, 0.85, note="my idea"), run("poor", 0.3, 0.4, 0.35), run("other", 0.5, metric="auc")
     )

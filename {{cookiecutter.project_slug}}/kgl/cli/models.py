@@ -177,7 +177,7 @@ def _show_board(board: "Board", metric: str, as_json: bool) -> None:
     click.echo(
         "Next: uv run kgl submit, or change an experiment and train it"
         if board.lines
-        else "No runs yet: uv run kgl baseline"
+        else "No complete run yet: uv run kgl baseline"
     )
 
 

@@ -61,7 +61,8 @@ def image_rows(workspace: Workspace, competition: Competition, part: Part) -> pd
     rows = _rows_of_files(files, folder, competition)
     if part == "train":
         competition.require("target")
-        rows[competition.target[0]] = list(_labels(files, folder, competition))
+        rows[competition.target[0]] = _labels(files, folder, competition)
+        rows = rows[rows[competition.target[0]] != ""].reset_index(drop=True)
     return rows
 
 
@@ -180,22 +181,25 @@ def _ids_of_files(files: Sequence[str], folder: str, pattern: str) -> Iterator[l
     yield [inside(file, folder) for file in files]
 
 
-def _labels(files: Sequence[str], folder: str, competition: Competition) -> Iterator[str]:
+def _labels(files: Sequence[str], folder: str, competition: Competition) -> list[str]:
+    """The label of each file; empty for a few that have none, which are named.
+
+    Raises:
+        KglError: more than a tenth have none.
+    """
     by_folder = competition.images.layout == "folder"
     if not by_folder:
         competition.require("images.pattern")
     pattern = r"^(?P<label>[^/]+)/" if by_folder else competition.images.pattern
-    for file in files:
-        match = re.search(pattern, inside(file, folder))
-        if match and match.groupdict().get("label"):
-            yield match["label"]
-        elif by_folder:
-            raise KglError(f"{file} lies in no class folder; remove it, or correct images.train_dir or layout.")
-        else:
-            raise KglError(
-                f"{file} does not fit images.pattern {pattern!r}, which should find a group 'label' as in "
-                r"(?P<label>cat|dog)\.(?P<id>\d+); correct it in competition.toml."
-            )
+    matches = [re.search(pattern, inside(file, folder)) for file in files]
+    labels = [match.groupdict().get("label") or "" if match else "" for match in matches]
+    if stray := [file for file, label in zip(files, labels, strict=True) if not label]:
+        what = "lies in no class folder" if by_folder else f"does not fit images.pattern {pattern!r}"
+        if len(stray) > len(files) / 10:
+            advice = "images.train_dir or layout" if by_folder else r"it; it finds a group 'label': (?P<label>cat|dog)"
+            raise KglError(f"{stray[0]} {what}, like {len(stray) - 1} others; correct {advice} in competition.toml.")
+        click.echo(f"{folder}: {len(stray)} of {len(files)} pictures are left out: {stray[0]} {what}", err=True)
+    return labels
 
 
 def _find(values: pd.Series, files: Sequence[str], folder: str, table: str) -> list[str]:

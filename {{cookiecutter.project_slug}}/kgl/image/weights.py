@@ -122,8 +122,8 @@ def plain_errors(model: str, file: Path | None) -> Iterator[None]:
             raise
         raise KglError(
             f"the weights of {model} are not on this machine and the hub cannot be reached ({type(error).__name__}); "
-            f"put {model}.safetensors into data/weights, attach it on Kaggle, or set weights={RANDOM}"
-            f"{_use_another(model)}."
+            f"make the folder data/weights and put {model}.safetensors into it, or attach it on Kaggle; "
+            f"weights={RANDOM} trains a network from scratch{_use_another(model)}."
         ) from error
 
 

@@ -158,9 +158,13 @@ def test_ids_are_stems_unless_two_files_share_one(contest: Contest) -> None:
     assert contest.files("train/cat/1.png").train(BY_FOLDER)[ID].tolist() == ["cat/1.jpg", "cat/1.png", "dog/1.jpg"]
 
 
-def test_a_picture_outside_of_class_folders_is_refused(contest: Contest) -> None:
-    contest.files("train/cat/1.jpg", "train/2.jpg")
-    with pytest.raises(KglError, match=r"train/2\.jpg lies in no class folder"):
+def test_a_stray_picture_is_left_out_and_many_are_refused(contest: Contest, capsys: pytest.CaptureFixture[str]) -> None:
+    contest.files(*(f"train/{kind}/{i}.jpg" for kind in ("cat", "dog") for i in range(5)), "train/stray.jpg")
+    rows = contest.train(BY_FOLDER)
+    assert len(rows) == 10 and set(rows["label"]) == {"cat", "dog"} and rows.index.tolist() == list(range(10))
+    assert "1 of 11 pictures are left out: train/stray.jpg lies in no class folder" in capsys.readouterr().err
+    contest.files("train/other.jpg")
+    with pytest.raises(KglError, match=r"train/other\.jpg lies in no class folder"):
         contest.train(BY_FOLDER)
 
 
