@@ -16,10 +16,10 @@ from kgl.competition import Competition, load_competition
 from kgl.decisions import decide_rows, is_tuned
 from kgl.errors import KglError
 from kgl.metrics import get_metric
-from kgl.paths import Workspace, replacing
+from kgl.paths import Workspace, replacing, use_workspace
 from kgl.runs import read_predictions, read_run, run_folder
 from kgl.scoring import decide
-from kgl.tables import ID, Data, call_contest, numbered, read_sample_submission, read_table, read_test, text_ids
+from kgl.tables import ID, Data, call_contest, numbered, read_sample_submission, read_table, text_ids
 from kgl.target import Target
 from kgl.wording import rule_in_words
 
@@ -209,6 +209,7 @@ def check_run(workspace: Workspace, name: str, *, stale_sample: bool = False) ->
     Raises:
         KglError: the run is not complete, its file is absent, or the file is refused (status 1).
     """
+    use_workspace(workspace)  # without a sample submission load() of contest.py says which rows are asked for
     run = read_run(workspace, name)
     path = run_folder(workspace, name) / "submission.csv"
     if not run.is_complete:
@@ -236,7 +237,7 @@ def check_file(path: Path, competition: Competition, target: Target, *, stale_sa
     """
     sample = read_sample_submission()
     from_test = stale_sample or sample is None
-    test_ids = read_test()[ID] if from_test else pd.Series(dtype="str")
+    test_ids = call_contest("load")[1][ID] if from_test else pd.Series(dtype="str")
     form = find_form(competition, target, sample, test_ids, stale=stale_sample)
     if fault := find_fault(read_table(path, text="all"), form, "test" if from_test else "the sample submission"):
         raise KglError(f"{path.parent.name}/{path.name}: {fault}; nothing was sent.")

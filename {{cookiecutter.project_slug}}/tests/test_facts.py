@@ -201,7 +201,7 @@ def test_a_target_that_is_not_there_is_refused_with_the_nearest(fresh: Tiny) -> 
     assert done.status == 1 and "Did you mean 'label'?" in done.err
 
 
-REAL_WORDINGS = {
+LIKELY_WORDINGS = {
     "Categorization Accuracy": "accuracy",
     "Accuracy Score": "accuracy",
     "CategorizationAccuracy": "accuracy",
@@ -230,12 +230,12 @@ REAL_WORDINGS = {
 }
 
 
-@pytest.mark.parametrize("wording", REAL_WORDINGS)
+@pytest.mark.parametrize("wording", LIKELY_WORDINGS)
 def test_kaggles_wording_settles_the_metric(fresh: Tiny, wording: str) -> None:
-    if get_metric(REAL_WORDINGS[wording]).takes == "values" or wording.lower().startswith("quadratic"):
+    if get_metric(LIKELY_WORDINGS[wording]).takes == "values" or wording.lower().startswith("quadratic"):
         fresh.save("train.csv", fresh.frame("train.csv").assign(label=[i % 5 for i in range(60)]))
     found = {fact.key: fact for fact in find_facts(fresh.workspace, Competition(slug="tiny"), {}, {"metric": wording})}
-    assert (found["metric"].value, found["metric"].sure) == (REAL_WORDINGS[wording], True)
+    assert (found["metric"].value, found["metric"].sure) == (LIKELY_WORDINGS[wording], True)
 
 
 @pytest.mark.parametrize(
