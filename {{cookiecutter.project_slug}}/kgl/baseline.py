@@ -28,7 +28,7 @@ def run_baseline(session: Session, minutes: float | None, done: Say, progress: S
     if not names:
         raise usage("no experiments: [baseline] of competition.toml names none and experiments/ is empty.")
     limit = 60 * (session.competition.baseline.minutes if minutes is None else minutes)
-    began, trained = time.monotonic(), 0
+    began, trained, failed = time.monotonic(), 0, list[str]()
     for name in names:
         if limit and time.monotonic() - began > limit:
             session.say(f"{name}: left out, the {limit / 60:g} minutes are over")
@@ -38,6 +38,7 @@ def run_baseline(session: Session, minutes: float | None, done: Say, progress: S
             trained += 1
         except KglError as error:
             session.say(f"{name}: failed: {error.message.removeprefix(f'{name}: ')}")
+            failed.append(name)
     if not trained:
         raise KglError("every experiment of the baseline failed; the reasons stand above.")
     blend = make_blend(session)
@@ -46,6 +47,8 @@ def run_baseline(session: Session, minutes: float | None, done: Say, progress: S
     session.say(
         f"submission: {path.relative_to(session.workspace.root).as_posix()}, {len(session.data.test)} rows, checked"
     )
+    if failed:
+        session.say(f"without {', '.join(failed)}, which failed: the reason stands above, and in its run's log.txt")
     return blend
 
 

@@ -153,7 +153,9 @@ def test_a_rosy_run_stands_behind_honest_ones_with_a_mark(tiny: Tiny) -> None:
     lines = tiny.kgl("board").out.splitlines()
     assert lines[1].startswith("1  honest-001") and "rosy" in lines[3] and lines[3].startswith("3  peeked-001")
     assert "rosy: the labels of a fold chose the epoch for it (choose=fold); honest runs stand first." in lines
-    assert tiny.kgl("board", "peeked-001", "honest-001").out.startswith("rosy: better by 0.07500 in accuracy (p ")
+    assert tiny.kgl("board", "peeked-001", "honest-001").out.startswith(
+        "rosy: peeked-001 better by 0.07500 in accuracy (p "
+    )
     best = best_run(tiny.workspace, "accuracy", None)
     assert best is not None and best.run == "honest-001"
 
@@ -177,10 +179,10 @@ def test_failed_runs_are_one_line_until_their_experiment_works(tiny: Tiny) -> No
 def test_two_runs_are_compared_in_words_not_by_sign(tiny: Tiny) -> None:
     tiny.replace("competition.toml", '"accuracy"', '"rmse"')
     write(tiny, run("low", 0.11, 0.12, metric="rmse"), run("high", 0.21, 0.215, metric="rmse"))
-    assert tiny.kgl("board", "low-001", "high-001").out.startswith("better: by 0.09750 in rmse (p ")
-    assert tiny.kgl("board", "high-001", "low-001").out.startswith("worse: by 0.09750 in rmse (p ")
+    assert tiny.kgl("board", "low-001", "high-001").out.startswith("better: low-001 by 0.09750 in rmse (p ")
+    assert tiny.kgl("board", "high-001", "low-001").out.startswith("worse: high-001 by 0.09750 in rmse (p ")
     write(tiny, run("near", 0.12, 0.111, metric="rmse"))
-    assert tiny.kgl("board", "near-001", "low-001").out.startswith("noise: worse by 0.00050 in rmse (p ")
+    assert tiny.kgl("board", "near-001", "low-001").out.startswith("noise: near-001 worse by 0.00050 in rmse (p ")
 
 
 def test_what_changed_is_the_note_the_members_or_the_settings() -> None:

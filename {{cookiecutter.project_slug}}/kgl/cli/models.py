@@ -197,7 +197,7 @@ def _show_runs(runs: list["Run"], as_json: bool) -> None:
     if verdict := compare(get_metric(new.metric), new, old):
         side = "better " if verdict.gain >= 0 else "worse "
         by = f"{side if verdict.word in ('noise', 'rosy') else ''}by {abs(verdict.gain):.5f} in {new.metric}"
-        click.echo(f"{verdict.word}: {by} (p {verdict.p:.3f}, over {len(new.fold_scores)} folds)")
+        click.echo(f"{verdict.word}: {new.run} {by} (p {verdict.p:.3f}, over {len(new.fold_scores)} folds)")
     else:
         click.echo("not compared: other folds, another metric, or too few folds in common")
     scores = enumerate(zip_longest(new.fold_scores, old.fold_scores))

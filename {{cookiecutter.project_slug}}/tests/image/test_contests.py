@@ -209,7 +209,8 @@ SHAPES = {
         line=rf"100,{P},{P}",
     ),
     "no-sample": Shape(
-        pictures=[f"train/{one_of('cat dog', i)}/{i}.png" for i in range(N)] + [f"test/{100 + i}.png" for i in range(T)],
+        pictures=[f"train/{one_of('cat dog', i)}/{i}.png" for i in range(N)]
+        + [f"test/{100 + i}.png" for i in range(T)],
         facts={"layout": "folder", "id": ["id"], "target": ["label"], "task": "binary", "metric": "accuracy"},
         line="100,(cat|dog)",
     ),
