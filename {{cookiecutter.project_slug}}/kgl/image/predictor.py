@@ -125,6 +125,8 @@ class Predictor:
         for source, copy in copies.items():
             (folder / copy).parent.mkdir(parents=True, exist_ok=True)
             (folder / copy).write_text(source.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
+            for package in list(Path(copy).parents)[:-1]:  # else an installed kgl would come before the copy
+                (folder / package / "__init__.py").touch()
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> "Predictor":
