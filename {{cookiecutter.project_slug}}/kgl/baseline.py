@@ -30,7 +30,7 @@ def run_baseline(session: Session, minutes: float | None, done: Say, progress: S
     limit = 60 * (session.competition.baseline.minutes if minutes is None else minutes)
     began, trained, failed = time.monotonic(), 0, list[str]()
     for name in names:
-        if limit and time.monotonic() - began > limit:
+        if limit and (trained or failed) and time.monotonic() - began > limit:  # the first is always begun
             session.say(f"{name}: left out, the {limit / 60:g} minutes are over")
             continue
         try:
