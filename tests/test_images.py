@@ -82,8 +82,8 @@ def test_a_baseline_without_weights_and_connection_ends_in_a_checked_submission(
     by_hand = pictures.project.path / "experiments" / "by_hand.py"
     by_hand.write_text(by_hand.read_text("utf-8").replace("image_size=64", "image_size=32"), "utf-8")  # in less time
     told = pictures.kgl("baseline")
-    (failed,) = [line for line in told.splitlines() if "failed" in line]
-    assert failed.startswith("embeddings: failed: ") and "the weights of resnet18 are not on this machine" in failed
+    (failed,) = [line for line in told.splitlines() if line.startswith("embeddings: failed: ")]
+    assert "without embeddings, which failed" in told and "the weights of resnet18 are not on this machine" in failed
     assert "put resnet18.safetensors into it" in failed
     for run in ("tiny-001", "by_hand-001", "blend-001"):
         assert re.search(rf"^{run} +CV 0\.\d+", told, re.MULTILINE), told
