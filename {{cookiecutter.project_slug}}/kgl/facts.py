@@ -124,7 +124,9 @@ def find_facts(
     there = set(experiment_names(workspace))
     book.add("baseline.experiments", tuple(name for name in SUITES[labels] if name in there), f"for {task}")
     notes = find_notes(files.train, files.test, (*book.competition.id, *target))
-    return [*book.facts, *(Fact(key, value, why, kept=False) for key, value, why in notes if value)]
+    pictures = of_kind(book.competition.kind, "image_rows")  # they are features enough
+    told = [(key, value, why) for key, value, why in notes if value and not (pictures and key == "features")]
+    return [*book.facts, *(Fact(key, value, why, kept=False) for key, value, why in told)]
 
 
 def _add_folds(book: _Book, files: _Files) -> None:

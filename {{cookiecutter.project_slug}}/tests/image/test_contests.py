@@ -253,6 +253,7 @@ def test_from_the_files_to_a_checked_submission(name: str, tmp_path: Path, monke
     monkeypatch.chdir(workspace.root)
     done = workspace.kgl("init", "--yes", *shape.say)
     assert done.status == 0, done.err
+    assert "share no column" not in done.out + done.err
     found = flat(tomllib.loads((workspace.root / "competition.toml").read_text()))
     assert {key: found.get(key) for key in shape.facts} == shape.facts
     done = workspace.kgl("train", "tiny")
