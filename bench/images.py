@@ -1,150 +1,20 @@
-"""Speed of the image input path, side by side with timm's own loader on the same real pictures, in one run.
+"""The image engine measured on real pictures, each part side by side with what it is compared with.
 
-    CONTEST_DATA=folder python bench/images.py [--pictures 600] [--rounds 3]
+    CONTEST_DATA=folder python bench/images.py input | steps | train | cifar | embeddings | guide | gpu
 
-The folder holds `dogs-vs-cats/train/*.jpg` and `cifar-10/cifar-10.zip`. Counted are pictures a CPU-second, one thread,
-from files (or the cache) to a batch of normalised floats, the best of several rounds that take turns: timm's
-`create_loader` with a random resized crop and a flip; ours with the levels light (shift, flip) and medium (random
-resized crop, flip, brightness and contrast), from the cache and decoding each time.
+The folder holds `dogs-vs-cats/` and `cifar-10/` as Kaggle gives them, and in `weights/` ImageNet weights of timm's
+mobilenetv2_100. `--help` after a part tells what it does. Figures are in docs/performance.md.
 """
 
-import argparse
-import os
+import runpy
 import sys
-import tempfile
-import time
-import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
-
-ENGINE = Path(__file__).resolve().parent.parent / "{{cookiecutter.project_slug}}"
-sys.path.insert(0, str(ENGINE))
-
-from kgl.image.cache import Pictures, open_pictures  # noqa: E402
-from kgl.image.loader import batches  # noqa: E402
-from kgl.image.predictor import Normalise  # noqa: E402
-from kgl.image.transforms import Augment  # noqa: E402
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-BATCH = 32
-WANTED = {("224 px", "cached"): 3.5, ("224 px", "decoded"): 1.6, ("64 px", "cached"): 20.0}
-
-
-def timm_batches(folder: Path, size: int) -> Iterator[torch.Tensor]:
-    """An epoch of timm's loader: its own dataset and prefetcher, which normalises on the device."""
-    from timm.data import create_dataset, create_loader
-
-    loader = create_loader(
-        create_dataset("", root=str(folder)),
-        input_size=(3, size, size),
-        batch_size=BATCH,
-        is_training=True,
-        scale=(0.5, 1.0),
-        hflip=0.5,
-        color_jitter=None,
-        interpolation="bilinear",
-        mean=MEAN,
-        std=STD,
-        num_workers=0,
-        persistent_workers=False,
-        pin_memory=False,
-        device=torch.device("cpu"),
-    )
-    return (batch for batch, _ in loader)
-
-
-def our_batches(pictures: Pictures, size: int, level: Any) -> Iterator[torch.Tensor]:
-    """An epoch of ours, normalised as the network side does it."""
-    normalise = Normalise(MEAN, STD, torch.device("cpu"))
-    order = np.random.default_rng(0).permutation(len(pictures))
-    made = batches(pictures, order, batch_size=BATCH, size=(size, size), augment=Augment(level), workers=0)
-    return (normalise(batch) for batch, _ in made)
-
-
-def rate(make: Callable[[], Iterator[torch.Tensor]]) -> float:
-    """Pictures a CPU-second of an epoch."""
-    began, count = time.process_time(), 0
-    for batch in make():
-        count += len(batch)
-    return count / (time.process_time() - began)
-
-
-def compare(name: str, folder: Path, size: int, rounds: int, cache: Path) -> None:
-    """Print the rates at one size; folder has a folder a class, as timm wants it."""
-    paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
-    began = time.process_time()
-    cached = open_pictures(paths, root=folder, size=(size, size), cache_dir=cache)
-    filling = len(paths) / (time.process_time() - began)
-    decoded = Pictures(cached.files, cached.size)
-    ways: dict[str, Callable[[], Iterator[torch.Tensor]]] = {"timm create_loader": lambda: timm_batches(folder, size)}
-    for level in ("light", "medium"):
-        ways[f"ours, {level}, cached"] = lambda level=level: our_batches(cached, size, level)
-        ways[f"ours, {level}, decoded"] = lambda level=level: our_batches(decoded, size, level)
-    best = dict.fromkeys(ways, 0.0)
-    for _ in range(rounds):
-        for way, make in ways.items():
-            best[way] = max(best[way], rate(make))
-    width, height = Image.open(cached.files[0]).size
-    print(f"\n{name}: {len(paths)} pictures such as {width} x {height}, at {size} px; cache filled at {filling:,.0f}/s")
-    for way, found in best.items():
-        ratio = found / best["timm create_loader"]
-        wanted = WANTED.get((f"{size} px", way.split(", ")[-1]))
-        print(f"  {way:<24} {found:>9,.0f}/s  {ratio:>6.2f} x" + (f"   wanted {wanted}" if wanted else ""))
-
-
-def photos(data: Path, folder: Path, count: int) -> Path:
-    """dogs-vs-cats as a folder a class."""
-    for path in sorted((data / "dogs-vs-cats" / "train").glob("*.jpg"))[:: max(1, 1502 // count)][:count]:
-        (folder / path.name[:3]).mkdir(parents=True, exist_ok=True)
-        (folder / path.name[:3] / path.name).write_bytes(path.read_bytes())
-    return folder
-
-
-def enlarged(source: Path, folder: Path, count: int) -> Path:
-    """The same photographs at 640 x 480, the size that contests' photographs have more often."""
-    for path in sorted(source.rglob("*.jpg"))[:count]:
-        target = folder / path.relative_to(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        Image.open(path).convert("RGB").resize((640, 480), Image.Resampling.BICUBIC).save(target, quality=90)
-    return folder
-
-
-def thumbnails(data: Path, folder: Path, count: int) -> Path:
-    """cifar-10 as one folder."""
-    with zipfile.ZipFile(data / "cifar-10" / "cifar-10.zip") as packed:
-        names = [name for name in packed.namelist() if name.startswith("train/") and name.endswith((".jpg", ".png"))]
-        packed.extractall(folder, names[:count])
-    return folder
-
-
-def main() -> None:
-    """Compare on small photographs, larger ones and thumbnails."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--pictures", type=int, default=600)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    data = Path(os.environ["CONTEST_DATA"])
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as scratch:
-        base = Path(scratch)
-        small = photos(data, base / "photos", options.pictures)
-        large = enlarged(small, base / "enlarged", options.pictures // 2)
-        tiny = thumbnails(data, base / "cifar", 4 * options.pictures)
-        for name, folder, size in (
-            ("dogs-vs-cats", small, 224),
-            ("dogs-vs-cats at 640 x 480", large, 224),
-            ("dogs-vs-cats", small, 64),
-            ("dogs-vs-cats at 640 x 480", large, 64),
-            ("cifar-10", tiny, 64),
-            ("cifar-10", tiny, 32),
-        ):
-            compare(name, folder, size, options.rounds, base / "cache")
-
+PARTS = ("input", "steps", "train", "cifar", "embeddings", "guide", "gpu")
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) < 2 or sys.argv[1] not in PARTS:
+        raise SystemExit(__doc__)
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    module = f"bench.images_{sys.argv.pop(1)}"
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -5,18 +5,21 @@ cookiecutter runs this inside the new workspace. It touches no network and insta
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# What a starter does not use; a room that does not exist is no error.
-UNUSED = {
-    "titanic": ["kgl/image", "tests/image"],
-    "tabular": ["kgl/image", "tests/image"],
-}
+# What a starter does not use, folders and files; what does not exist is no error.
+PICTURES = ["kgl/image", "tests/image", "kgl/rehearsal/digits.py"]
+UNUSED = {"titanic": PICTURES, "image": [], "tabular": PICTURES}
+
+# What a starter installs beside the tools: groups of pyproject.toml.
+GROUPS = {"titanic": [], "image": ["image"], "tabular": ["boosters"]}
 
 # What a starter asks for before its first score, beside the contest's files: titanic's facts are complete at birth.
 FIRST_COMMANDS = {
     "titanic": ["uv run kgl baseline"],
+    "image": ["uv run kgl init", "uv run kgl baseline"],
     "tabular": ["uv run kgl init", "uv run kgl baseline"],
 }
 
@@ -49,12 +52,30 @@ def put_starter_in_place(root: Path, starter: str) -> None:
     shutil.rmtree(root / "_starters")
 
 
+def choose_facts(root: Path, slug: str) -> None:
+    """Take the facts that the starter knows of this contest, if it does; else they stay empty, for `kgl init`."""
+    preset = root / "presets" / f"{slug}.toml"
+    if preset.is_file():
+        preset.replace(root / "competition.toml")
+    shutil.rmtree(root / "presets", ignore_errors=True)
+
+
 def drop_unused(root: Path, starter: str) -> None:
-    """Delete the rooms of the engine that the starter does not use."""
+    """Delete what the starter does not use."""
     for name in UNUSED[starter]:
-        room = root / name
-        if room.is_dir():
-            shutil.rmtree(room)
+        if (root / name).is_dir():
+            shutil.rmtree(root / name)
+        else:
+            (root / name).unlink(missing_ok=True)
+
+
+def install_groups(root: Path, groups: Sequence[str]) -> None:
+    """Let `uv sync` install these groups of pyproject.toml as well."""
+    project = root / "pyproject.toml"
+    text = project.read_text(encoding="utf-8")
+    names = ", ".join(f'"{name}"' for name in ["dev", *groups])
+    changed = text.replace('default-groups = ["dev"]', f"default-groups = [{names}]")
+    project.write_text(changed, encoding="utf-8", newline="\n")
 
 
 def next_steps(root: Path, starter: str) -> str:
@@ -68,9 +89,12 @@ def next_steps(root: Path, starter: str) -> str:
 
 def main() -> None:
     """Finish the workspace in the current folder."""
-    root, starter = Path.cwd(), read_answers()["starter"]
+    root, answers = Path.cwd(), read_answers()
+    starter = answers["starter"]
     put_starter_in_place(root, starter)
+    choose_facts(root, answers["__slug"])
     drop_unused(root, starter)
+    install_groups(root, GROUPS[starter])
     (root / "data" / "raw").mkdir(parents=True)
     print(next_steps(root, starter))
 

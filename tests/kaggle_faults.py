@@ -184,10 +184,10 @@ class FaultyKaggle(PracticeKaggle):
         return super().api_get_competition(request) | self.facts
 
     def api_list_competitions(self, request: Json) -> Json:
-        found = super().api_list_competitions(request)
-        address = "https://www.kaggle.com/competitions/"
-        others = [found["competitions"][0] | {"ref": address + slug, "title": slug} for slug in self.neighbours]
-        return found | {"competitions": others + found["competitions"]}
+        """A search; whatever is looked for, the contest is found, and its neighbours before it."""
+        contest, address = self.api_get_competition({}), "https://www.kaggle.com/competitions/"
+        others = [contest | {"ref": address + slug, "title": slug} for slug in self.neighbours]
+        return {"competitions": [*others, contest]}
 
     def stored(self, route: str) -> Content:
         bundle = route.startswith("/bundle/") and self.archive is not None

@@ -77,8 +77,19 @@ def test_the_titanic_starter_is_for_titanic_unless_told_otherwise(bake: Bake) ->
     assert (private_copy.path.name, slug_of(private_copy)) == ("our-class-titanic", "our-class-titanic")
 
 
-def test_two_contests_differ_in_their_slug_alone(bake: Bake, tmp_path: Path) -> None:
-    one, other = bake(starter="tabular", competition="one"), bake(starter="tabular", competition="other")
+def test_the_image_starter_knows_the_facts_of_its_own_contest_alone(bake: Bake) -> None:
+    known, other = (
+        tomllib.loads(bake(**answers).read("competition.toml"))
+        for answers in ({"starter": "image"}, {"starter": "image", "competition": "some-contest"})
+    )
+    assert (known["slug"], known["kind"], known["target"]) == ("paddy-disease-classification", "image", ["label"])
+    assert (other["slug"], other["kind"], other["target"]) == ("some-contest", "image", [])
+    assert known.keys() == other.keys() and known["images"].keys() == other["images"].keys()
+
+
+@pytest.mark.parametrize("starter", ["tabular", "image"])
+def test_two_contests_differ_in_their_slug_alone(bake: Bake, tmp_path: Path, starter: str) -> None:
+    one, other = bake(starter=starter, competition="one"), bake(starter=starter, competition="other")
     assert one.files() == other.files()
     differing = {name for name in one.files() if (one.path / name).read_bytes() != (other.path / name).read_bytes()}
     assert differing <= RENDERED

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import shutil
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment
 
-from tests.baking import ROOT, printed_steps
+from tests.baking import ROOT, WORKSPACE, printed_steps
 
 LONGEST = 80
 RESERVED = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))["_reserved"]
@@ -148,16 +150,48 @@ def test_a_starter_may_not_overwrite_what_all_share(tmp_path: Path) -> None:
         post.put_starter_in_place(root, "one")
 
 
-def test_table_starters_drop_the_image_rooms(tmp_path: Path) -> None:
-    root = written(tmp_path, "kgl/image/train.py", "kgl/tabular/model.py", "tests/image/test_train.py")
-    post.drop_unused(root, "tabular")
-    assert names_below(root) == ["kgl/tabular/model.py"]
-    post.drop_unused(root, "tabular")  # rooms that are not there are no error
+@pytest.mark.parametrize("starter", ["titanic", "tabular"])
+def test_table_starters_drop_what_is_for_pictures_alone(tmp_path: Path, starter: str) -> None:
+    shared = ["kgl/rehearsal/server.py", "kgl/tabular/model.py"]
+    root = written(tmp_path, *shared, "kgl/image/train.py", "kgl/rehearsal/digits.py", "tests/image/test_train.py")
+    post.drop_unused(root, starter)
+    assert names_below(root) == shared
+    post.drop_unused(root, starter)  # what is not there is no error
 
 
-def test_every_starter_says_what_it_drops_and_how_it_begins() -> None:
+def test_the_facts_of_a_contest_that_the_starter_knows_are_taken(tmp_path: Path) -> None:
+    root = written(tmp_path, "competition.toml", "presets/known-contest.toml")
+    post.choose_facts(root, "known-contest")
+    assert (root / "competition.toml").read_text() == "presets/known-contest.toml"
+    assert names_below(root) == ["competition.toml"]
+
+
+@pytest.mark.parametrize("presets", [["presets/known-contest.toml"], []])
+def test_the_facts_of_another_contest_stay_open(tmp_path: Path, presets: list[str]) -> None:
+    root = written(tmp_path, "competition.toml", *presets)
+    post.choose_facts(root, "another-contest")
+    assert (root / "competition.toml").read_text() == "competition.toml"
+    assert names_below(root) == ["competition.toml"]
+
+
+def test_a_starters_groups_of_libraries_are_installed_by_default(tmp_path: Path) -> None:
+    project = tmp_path / "pyproject.toml"
+    shutil.copy(WORKSPACE / "pyproject.toml", project)
+    before = tomllib.loads(project.read_text("utf-8"))
+    post.install_groups(tmp_path, [])
+    assert tomllib.loads(project.read_text("utf-8")) == before
+    post.install_groups(tmp_path, ["image"])
+    after = tomllib.loads(project.read_text("utf-8"))
+    assert after["tool"]["uv"]["default-groups"] == ["dev", "image"]
+    after["tool"]["uv"]["default-groups"] = ["dev"]
+    assert after == before
+
+
+def test_every_starter_says_what_it_drops_what_it_installs_and_how_it_begins() -> None:
     starters = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))["starter"]
-    assert list(post.UNUSED) == list(post.FIRST_COMMANDS) == starters
+    assert list(post.UNUSED) == list(post.GROUPS) == list(post.FIRST_COMMANDS) == starters
+    groups = tomllib.loads((WORKSPACE / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    assert {name for names in post.GROUPS.values() for name in names} == set(groups) - {"dev"}
 
 
 def test_the_next_steps_rehearse_where_there_is_a_rehearsal(tmp_path: Path) -> None:

@@ -29,6 +29,14 @@ def test_a_fresh_workspace_passes_its_own_tests(installed: Installed) -> None:
     installed("titanic").succeed("uv", "run", *CHECKS["tests"], timeout=1500)
 
 
+def test_a_fresh_image_workspace_passes_its_own_tests(installed: Installed) -> None:
+    """Its tests are those that ran in the template already, but all are found, and those of whole trainings pass."""
+    project = installed("image")
+    found = project.succeed("uv", "run", "pytest", "--collect-only").stdout
+    assert "tests/image/test_train.py" in found and "tests/test_cli.py" in found
+    project.succeed("uv", "run", "pytest", "tests/image/test_experiment.py", "tests/image/test_digits.py", timeout=900)
+
+
 @pytest.mark.parametrize("starter", STARTERS)
 def test_what_is_yours_is_checked_too(installed: Installed, starter: str) -> None:
     """The plain commands look at features.py, contest.py and the experiments, not at the engine alone."""
@@ -66,9 +74,10 @@ def test_git_keeps_facts_and_split_but_no_data_and_no_models(bake: Bake, starter
 
 
 def test_the_template_is_checked_with_the_tools_of_the_workspace() -> None:
-    """The two lists of development tools cannot be one: a dependency group does not travel with a dependency."""
+    """The two lists cannot be one: a dependency group does not travel with a dependency."""
     ours, theirs = (
-        tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["dependency-groups"]["dev"]
+        tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
         for folder in (ROOT, WORKSPACE)
     )
-    assert set(theirs) <= set(ours)
+    assert set(theirs["dev"]) <= set(ours["dev"])
+    assert {name: theirs[name] for name in ("boosters", "image")} == {name: ours[name] for name in ("boosters", "image")}

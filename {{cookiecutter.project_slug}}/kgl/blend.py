@@ -7,28 +7,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgl import __version__
-from kgl.blend_weights import STEPS, find_blend, mix
+from kgl.blend_weights import STEPS, find_blend, mix, paired
 from kgl.board import rank
 from kgl.config import unknown_key
 from kgl.crossval import score_run, write_oof, write_test
 from kgl.errors import KglError
 from kgl.identity import short_hash
 from kgl.runs import Run, begin_run, is_finished, list_runs, now, open_run, read_predictions, read_run, save_run
-from kgl.scoring import loss, score
+from kgl.scoring import loss
 from kgl.session import Session
+from kgl.suspects import best_column
 from kgl.tables import ID
+from kgl.wording import show
 
 Array = NDArray[Any]
 
 
 def blendable_runs(session: Session) -> list[Run]:
-    """The best complete run of each experiment on these folds whose predictions are on this machine."""
+    """The best complete run of each experiment on these folds whose predictions are on this machine; no rosy ones."""
     usable = [
         run
         for run in list_runs(session.workspace)
         if run.kind != "blend" and not _misfit(session, run) and is_finished(session.workspace, run)
     ]
-    return list({run.experiment: run for run in reversed(rank(usable, session.competition.metric))}.values())
+    if rosy := [run.run for run in usable if run.is_rosy]:
+        session.say(f"left out: {', '.join(rosy)}; their own folds chose their epochs (blend them by name if you must)")
+    honest = [run for run in usable if not run.is_rosy]
+    return list({run.experiment: run for run in reversed(rank(honest, session.competition.metric))}.values())
 
 
 def make_blend(session: Session, names: Sequence[str] = (), *, note: str = "") -> Run:
@@ -81,7 +86,8 @@ def _describe(session: Session, runs: Sequence[Run], note: str) -> Run:
         parent=runs[0].run,
         note=note,
         kind="blend",
-        config={"kind": "blend", "members": [run.run for run in runs], "steps": STEPS},
+        config={"kind": "blend", "members": [run.run for run in runs], "steps": STEPS}
+        | ({"choose": "fold"} if any(run.is_rosy for run in runs) else {}),
         label_order=list(session.data.target.labels),
         metric=session.competition.metric,
         identity={
@@ -97,37 +103,58 @@ def _blend(session: Session, runs: Sequence[Run], run: Run) -> Run:
     """Blend `runs`, the best first."""
     data, metric, target = session.data, session.metric, session.data.target
     oofs = np.stack([_aligned(session, r.run, "oof", data.ids) for r in runs])
-    known = ~np.isnan(oofs).any(axis=(0, 2))
-    if lost := int((session.fold_of[~known] >= 0).sum()):
+    known = np.flatnonzero(~np.isnan(oofs).any(axis=(0, 2)))
+    if lost := int((session.fold_of >= 0).sum() - len(known)):
         session.say(f"{lost} rows that some member lacks are left out of the blend's scores")
+    known = known[np.lexsort(np.atleast_2d(data.y[known].T))]  # by the target, as find_blend wants it
     y, fold_of, members = data.y[known], session.fold_of[known], oofs[:, known]
 
     def measure(predictions: Array, rows: Array) -> float:
         return loss(metric, target, y[rows], predictions)
 
-    def gains(predictions: Array) -> Array:
-        folds = [fold_of == k for k in np.unique(fold_of)]
-        both = [[score(metric, target, y[k], p[k]) for p in (predictions, members[0])] for k in folds]
-        by_fold = np.array([metric.gain(new, old) for new, old in both])
-        return np.asarray(by_fold[~np.isnan(by_fold)])
+    def scored(predictions: Array) -> Run:
+        return score_run(session, Run(run="", experiment=""), spread(predictions))
 
-    found = find_blend(members, fold_of, measure, gains)
-    weights = found.weights if found.is_taken else np.eye(len(runs))[0]
+    def spread(predictions: Array) -> Array:
+        """At their places among all rows; missing elsewhere."""
+        rows = np.full((len(data.y), predictions.shape[1]), np.nan)
+        rows[known] = predictions
+        return rows
+
+    found, best = find_blend(members, fold_of, measure), scored(members[0])
+    by_fold = zip(scored(found.nested).fold_scores, best.fold_scores, strict=True)
+    gain = paired(metric.gain(new, old) for new, old in by_fold if new is not None and old is not None)
+    # the smooth loss of rows tells a gain from luck sooner than five scores do; the metric may still object
+    taken = gain.is_sure or (found.gain.is_sure and gain.mean > -gain.error)
+    weights = found.weights if taken else np.eye(len(runs))[0]
     run.blend = {
         "members": [r.run for r in runs],
         "weights": weights.tolist(),
-        "rosy_score": _scored(session, Run(run="", experiment=""), known, mix(weights, members)).cv_score,
-        "taken": found.is_taken,
-        "gain": found.gain,
-        "gain_error": None if np.isinf(found.error) else found.error,
+        "rosy_score": scored(mix(weights, members)).cv_score,
+        "taken": taken,
+        "gain": {"mean": gain.mean, "p": gain.p},
+        "gain_of_loss": {"mean": found.gain.mean, "p": found.gain.p},
     }
-    nested = found.nested if found.is_taken else members[0]
-    run.blend["nested_score"] = _scored(session, run, known, nested).cv_score
-    write_oof(session, run, _spread(known, nested))
+    nested = spread(found.nested if taken else members[0])
+    run.blend["nested_score"] = score_run(session, run, nested).cv_score
+    write_oof(session, run, nested)
+    _alarm(session, run)
     write_test(session, run, blend_test(session, run))
     run.status, run.ended = "complete", now()
     save_run(session.workspace, run)
     return run
+
+
+def _alarm(session: Session, run: Run) -> None:
+    """A blend that a rule of one column beats: not a weak model, but a fault somewhere."""
+    name, floor = best_column(session.data, session.fold_of)
+    floor[session.fold_of < 0] = np.nan
+    rule = score_run(session, Run(run="", experiment=""), floor)
+    if run.cv_score is not None and rule.cv_score is not None and session.metric.gain(run.cv_score, rule.cv_score) < 0:
+        session.say(
+            f"ALARM: {run.run} (CV {show(run.cv_score)}) is worse than a rule of one column, {name} "
+            f"(CV {show(rule.cv_score)}): look for a fault in features, target or folds; kgl doctor helps"
+        )
 
 
 def blend_weights(run: Run) -> dict[str, float]:
@@ -153,15 +180,3 @@ def _aligned(session: Session, name: str, part: str, ids: Any) -> Array:
         if column not in predictions:
             raise unknown_key(column, predictions.columns, f"runs/{name}/{part}.parquet")
     return predictions.reindex(ids)[columns].to_numpy(dtype=float)
-
-
-def _spread(known: Array, predictions: Array) -> Array:
-    """Predictions of the known rows at their places among all; missing elsewhere."""
-    rows = np.full((len(known), predictions.shape[1]), np.nan)
-    rows[known] = predictions
-    return rows
-
-
-def _scored(session: Session, run: Run, known: Array, predictions: Array) -> Run:
-    score_run(session, run, _spread(known, predictions))
-    return run

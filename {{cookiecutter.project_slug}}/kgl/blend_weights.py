@@ -1,6 +1,6 @@
 """Weights of a blend: hill climbing, shrunk, judged on folds that they never saw."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kgl.board import RISK, chance
+
 Array = NDArray[Any]
 Measure = Callable[[Array, Array], float]  # the smooth loss of predictions on the rows of these numbers
 STEPS = 50
 SHRINKS = (0.0, 0.5, 1.0)  # how far weights are drawn to the equal mean of the members that help the best one
+BLOCKS = 50  # parts of the rows that losses are compared on: five folds are too few, and outliers spoil one each
 ROWS_FOR_WEIGHTS = 100_000  # a few numbers need no more; beyond that every second row, or third, ...
 
 
@@ -20,18 +23,26 @@ class Blend:
     """Weights over members, and what they are worth.
 
     nested: (n, columns) predictions of each row by weights found without its fold.
-    gain, error: by how much the nested blend beats the best member in the metric, mean over folds; its standard error.
+    gain: by how much the nested blend beats the best member in the loss, on blocks of rows.
     """
 
     weights: Array
     nested: Array
-    gain: float
+    gain: "Gain"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The mean of paired differences, its standard error, and the chance of such a gain by luck."""
+
+    mean: float
     error: float
+    p: float
 
     @property
-    def is_taken(self) -> bool:
-        """The gate: the gain over the best member must exceed its own standard error."""
-        return self.gain > self.error
+    def is_sure(self) -> bool:
+        """Whether it is more than luck."""
+        return self.p < RISK
 
 
 def climb(members: Array, measure: Callable[[Array], float], steps: int = STEPS) -> Array:
@@ -71,16 +82,33 @@ def mix(weights: Sequence[float] | Array, members: Array) -> Array:
     return np.asarray(sum(weight * member for weight, member in zip(weights, members, strict=True) if weight))
 
 
-def find_blend(members: Array, fold_of: Array, measure: Measure, gains: Callable[[Array], Array]) -> Blend:
+def paired(differences: Iterable[float]) -> Gain:
+    """Judge differences by the one-sided t-test; undefined ones are left out."""
+    known = [difference for difference in differences if not np.isnan(difference)]
+    if len(known) < 2:
+        return Gain(sum(known), np.inf, 1.0)
+    mean, error = float(np.mean(known)), float(np.std(known, ddof=1) / np.sqrt(len(known)))
+    p = chance(mean / error, len(known) - 1) / 2 if error else 0.0
+    return Gain(mean, error, p if mean > 0 else 1 - p)
+
+
+def find_blend(members: Array, fold_of: Array, measure: Measure) -> Blend:
     """Weights from all folds, and predictions of each fold by weights from the other folds alone.
 
     Args:
-        members: (m, n, columns) out-of-fold predictions of validated rows.
+        members: (m, n, columns) out-of-fold predictions of validated rows, the best member first, rows in the order of
+            the target: every so many rows are then a fair part of all.
         fold_of: (n,) their folds.
         measure: see `Measure`.
-        gains: by fold, how much better than the best member predictions are in the metric.
     """
     folds = [int(k) for k in np.unique(fold_of)]
+
+    def by_block(predictions: Array, rows: Array) -> list[float]:
+        blocks = max(2, min(BLOCKS, len(rows) // 10))
+        return [measure(predictions[i::blocks], rows[i::blocks]) for i in range(blocks)]
+
+    def robust(predictions: Array, rows: Array) -> float:
+        return float(np.nanmean(by_block(predictions, rows)))
 
     @cache
     def candidates(left_out: frozenset[int]) -> Array:
@@ -91,7 +119,7 @@ def find_blend(members: Array, fold_of: Array, measure: Measure, gains: Callable
         rows = rows[:: 1 + len(rows) // ROWS_FOR_WEIGHTS]
         seen = members[:, rows]
         climbed = climb(seen, lambda predictions: measure(predictions, rows))
-        equal = equal_of_helpers(seen, lambda predictions: measure(predictions, rows))
+        equal = equal_of_helpers(seen, lambda predictions: robust(predictions, rows))
         return np.array([(1 - shrink) * climbed + shrink * equal for shrink in SHRINKS])
 
     def weights(left_out: frozenset[int]) -> Array:
@@ -99,13 +127,13 @@ def find_blend(members: Array, fold_of: Array, measure: Measure, gains: Callable
         losses = np.zeros(len(SHRINKS))
         for k in set(folds) - left_out:
             rows = np.flatnonzero(fold_of == k)
-            losses += [measure(mix(w, members[:, rows]), rows) for w in candidates(left_out | {k})]
+            losses += [robust(mix(w, members[:, rows]), rows) for w in candidates(left_out | {k})]
         return np.asarray(candidates(left_out)[int(np.argmin(losses))])
 
     nested = np.empty(members.shape[1:])
     for k in folds:
         inside = fold_of == k
         nested[inside] = mix(weights(frozenset({k})), members[:, inside])
-    differences = gains(nested)
-    error = float(np.std(differences, ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else np.inf
-    return Blend(weights(frozenset()), nested, float(np.mean(differences)) if len(differences) else 0.0, error)
+    every = np.arange(len(nested))
+    differences = np.subtract(by_block(members[0], every), by_block(nested, every))
+    return Blend(weights(frozenset()), nested, paired(differences if len(folds) > 1 else ()))

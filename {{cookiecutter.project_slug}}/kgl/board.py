@@ -3,21 +3,24 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from kgl.metrics import Metric, get_metric
 from kgl.paths import Workspace, use_workspace
-from kgl.runs import Run, list_runs
+from kgl.runs import Run, is_held, list_runs
 
 RISK = 0.05
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a run compares with another: `word` is better, noise or worse; `p` the chance of such a gain by luck."""
+    """How a run compares with another: `word` is better, noise, worse, or rosy where the new run's score is not honest.
+
+    gain: by how much, positive is better in any metric. p: the chance of such a gain by luck.
+    """
 
     word: str
     gain: float
@@ -36,10 +39,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Board:
-    """Ranked lines, runs that are shown but not ranked, and how many of other folds or metrics are left out."""
+    """Ranked lines, runs that are shown but not ranked, failed ones, and how many of other folds or metrics there are.
+
+    failed: those of experiments that have no newer complete run.
+    """
 
     lines: Sequence[Line]
     unranked: Sequence[Run]
+    failed: Sequence[Run]
     left_out: int
 
 
@@ -58,15 +65,14 @@ def compare(metric: Metric, new: Run, old: Run) -> Verdict | None:
     differences = np.array([metric.gain(a, b) for a, b in pairs])
     gain, n = float(differences.mean()), len(differences)
     error = float(np.sqrt(differences.var(ddof=1) * (1 / n + 1 / (n - 1))))
-    if error == 0:
-        return Verdict("noise" if gain == 0 else "better" if gain > 0 else "worse", gain, float(gain == 0))
-    p = _chance(abs(gain) / error, n - 1)
-    return Verdict("noise" if p > RISK else "better" if gain > 0 else "worse", gain, p)
+    p = chance(gain / error, n - 1) if error else float(gain == 0)
+    word = "noise" if p > RISK else "better" if gain > 0 else "worse"
+    return Verdict("rosy" if new.is_rosy and not old.is_rosy else word, gain, p)
 
 
-def _chance(t: float, df: int) -> float:
+def chance(t: float, df: int) -> float:
     """Of a value of Student's t beyond -t and t (Abramowitz and Stegun, 26.7.3 and 4); importing scipy takes longer."""
-    angle, odd = math.atan2(t, math.sqrt(df)), df % 2
+    angle, odd = math.atan2(abs(t), math.sqrt(df)), df % 2
     total, term = 0.0, math.cos(angle) if odd else 1.0
     for power in range(odd, df - 1, 2):
         total += term
@@ -76,7 +82,7 @@ def _chance(t: float, df: int) -> float:
 
 
 def make_board(workspace: Workspace, metric: str, folds: str | None) -> Board:
-    """All runs, best first; equal scores: the simpler first.
+    """All runs, best first; equal scores: the simpler first; rosy ones behind all honest ones.
 
     Args:
         workspace: where runs/ lies.
@@ -98,13 +104,20 @@ def make_board(workspace: Workspace, metric: str, folds: str | None) -> Board:
         )
         for i, run in enumerate(ranked)
     ]
-    return Board(lines, [run for run in fitting if run not in ranked], len(runs) - len(fitting))
+    done = {run.experiment: run.started for run in runs if run.is_complete}  # oldest first
+    failed = [run for run in fitting if run.status == "failed" and done.get(run.experiment, "") <= run.started]
+    others = [run for run in fitting if run not in ranked and run.status != "failed"]
+    stopped = [run.run for run in others if run.status == "running" and not is_held(workspace, run)]
+    unranked = [replace(run, status="stopped") if run.run in stopped else run for run in others]
+    return Board(lines, unranked, failed, len(runs) - len(fitting))
 
 
 def rank(runs: Sequence[Run], metric: str) -> list[Run]:
-    """Best first by cv_score; of equals the one with fewer members, then the one that took less time."""
+    """Best first by cv_score, rosy ones last; of equals the one with fewer members, then the faster one."""
     sign = 1 if get_metric(metric).greater_is_better else -1
-    return sorted(runs, key=lambda run: (-sign * (run.cv_score or 0.0), _members(run), run.seconds, run.run))
+    return sorted(
+        runs, key=lambda run: (run.is_rosy, -sign * (run.cv_score or 0.0), _members(run), run.seconds, run.run)
+    )
 
 
 def _members(run: Run) -> int:

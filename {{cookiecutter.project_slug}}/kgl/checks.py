@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from kgl.cores import usable_cores
 from kgl.errors import KglError
@@ -15,10 +13,10 @@ from kgl.findings import Finding
 from kgl.fold_file import current_hash
 from kgl.folds import read_folds
 from kgl.paths import Workspace
+from kgl.suspects import check_split, means_of
 from kgl.tables import Data, load_data, text_ids
 
 LITTLE_DISK = 2e9
-FEW_LEVELS = 50  # a column of fewer different texts is a category, not a name
 
 
 def check_workspace(workspace: Workspace) -> list[Finding]:
@@ -76,13 +74,18 @@ def check_data(data: Data) -> Iterator[Finding]:
             f"{int(ids.duplicated().sum()):,} rows of train repeat an id: rows are numbered, equal ids stay in one fold"
         )
         yield Finding("warn", what, "look whether id in competition.toml is right")
-    if data.target.one_label:
-        yield from _rare_labels(data)
+    yield from _rare_labels(data)
 
 
 def _rare_labels(data: Data) -> Iterator[Finding]:
-    counts = zip(data.target.labels, np.bincount(data.y), strict=True)
-    rare = [f"{label} ({n})" for label, n in counts if n < data.competition.folds.n_splits]
+    target = data.target
+    if target.task == "ordinal":
+        counts = dict(zip(target.labels, np.unique(data.y, return_counts=True)[1], strict=True))
+    else:  # of values, how many are not 0: more than folds
+        counts = dict(
+            zip(target.labels or target.names, np.count_nonzero(means_of(target, data.y), axis=0), strict=True)
+        )
+    rare = [f"{label} ({n})" for label, n in counts.items() if n < data.competition.folds.n_splits]
     if rare:
         what = f"labels with fewer rows than folds: {_some(rare)}; some folds cannot learn or validate them"
         yield Finding("warn", what, "fewer folds (folds.n_splits), or join labels in contest.py")
@@ -101,24 +104,7 @@ def check_folds(workspace: Workspace, data: Data) -> Iterator[Finding]:
         yield Finding("block", error.message, "kgl folds --force makes them anew")
         return
     yield Finding("ok", f"{len(folds.numbers)} folds, scheme {folds.scheme}, {current_hash(workspace, settings)}")
-    yield from check_links(data, folds.of(data))
-
-
-def check_links(data: Data, fold_of: NDArray[np.int_]) -> Iterator[Finding]:
-    """Columns of texts, such as ticket numbers, whose equal values stand in rows of different folds."""
-    for column in data.train.columns[1:]:
-        values = data.train[column]
-        if pd.api.types.is_numeric_dtype(values) or values.nunique() <= FEW_LEVELS:
-            continue
-        spread = pd.Series(fold_of).groupby(values.to_numpy()).agg(["size", "nunique"])
-        apart = spread[spread["nunique"] > 1]
-        if len(apart):
-            what = (
-                f"{int(apart['size'].sum())} rows share their {column} with rows of another fold ({len(apart)} groups)"
-            )
-            yield Finding(
-                "warn", what, f"if they share their fate as well: folds.scheme=stratified_group folds.group={column}"
-            )
+    yield from check_split(data, folds.of(data))
 
 
 def _some(names: list[str] | tuple[str, ...], shown: int = 6) -> str:

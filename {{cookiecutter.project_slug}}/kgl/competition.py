@@ -1,8 +1,10 @@
 """The facts of the competition: competition.toml, read, checked and written back."""
 
+import importlib
+import importlib.util
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -87,6 +89,27 @@ def get_fact(competition: Competition, key: str) -> Any:
     for part in key.split("."):
         value = getattr(value, part)
     return value
+
+
+def with_facts(competition: Competition, facts: Mapping[str, Any]) -> Competition:
+    """The competition with other values, by dotted key."""
+    for key, value in facts.items():
+        table, dot, name = key.rpartition(".")
+        inner = replace(getattr(competition, table), **{name: value}) if dot else value
+        competition = replace(competition, **{table or name: inner})
+    return competition
+
+
+def of_kind(kind: str, name: str) -> Any:
+    """What a kind of experiment adds to a command of all kinds: `name` in kgl/<kind>/hooks.py, None if it adds nothing.
+
+    Raises:
+        KglError: this workspace has no such kind (status 2).
+    """
+    if not importlib.util.find_spec(f"kgl.{kind or 'tabular'}"):
+        raise usage(f'competition.toml: kind "{kind}": this workspace has no kgl/{kind}; generate one that has.')
+    found = kind and importlib.util.find_spec(f"kgl.{kind}.hooks")
+    return getattr(importlib.import_module(f"kgl.{kind}.hooks"), name, None) if found else None
 
 
 def load_competition(workspace: Workspace) -> Competition:

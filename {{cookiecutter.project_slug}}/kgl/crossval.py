@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgl.cores import plan
+from kgl.decisions import decide_rows
 from kgl.errors import KglError, usage
 from kgl.experiment import Experiment, config_of, load_experiment, override
 from kgl.fold_task import Task, adopt, gather_rows, read_arrays, read_scores, remove_leftovers, run_tasks
@@ -27,7 +28,7 @@ from kgl.runs import (
     save_run,
     write_predictions,
 )
-from kgl.scoring import score
+from kgl.scoring import check_metric, score, truth_labels
 from kgl.session import Say, Session
 from kgl.submission import write_submission
 from kgl.tables import ID
@@ -92,6 +93,8 @@ def train(
             session.say(f"Stopped: {done} of {len(tasks)} models of {run.run} are kept; the same command continues.")
             raise
         except KglError as error:
+            if not (log := run_folder(session.workspace, run.run) / "log.txt").is_file():
+                write_text(log, f"{error.message}\n")
             raise KglError(f"{name}: {error.message}", error.status) from error
 
 
@@ -102,6 +105,7 @@ def _check(session: Session, experiment: Experiment, options: Options) -> None:
     plan(1, 1, workers=options.workers)  # refuses a wrong number
     if options.parent:
         read_run(session.workspace, options.parent)
+    check_metric(session.metric, session.data.target)
     experiment.check(session.data.target, session.metric.loss)
     for name in experiment.stack_on:
         below = read_run(session.workspace, name)
@@ -111,6 +115,8 @@ def _check(session: Session, experiment: Experiment, options: Options) -> None:
 
 def _describe(session: Session, name: str, experiment: Experiment, options: Options) -> Run:
     config = config_of(experiment) | ({"quick": True} if options.quick else {})
+    if experiment.peeks or any(read_run(session.workspace, below).is_rosy for below in experiment.stack_on):
+        config["choose"] = "fold"  # rosy: see Run.is_rosy
     return Run(
         run="",
         experiment=name,
@@ -217,19 +223,34 @@ def average_test(by_fold: list[list[Array]]) -> Array:
     return np.asarray(np.mean([np.mean(seeds, axis=0) for seeds in by_fold], axis=0))
 
 
-def score_run(session: Session, run: Run, oof: Array) -> None:
-    """Fill in the scores of out-of-fold predictions, (rows of train, columns), missing where not validated."""
-    known, target, y = ~np.isnan(oof).any(axis=1), session.data.target, session.data.y
+def score_run(session: Session, run: Run, oof: Array) -> Run:
+    """The run with the scores of out-of-fold predictions, (rows of train, columns), missing where not validated.
+
+    Where the metric takes labels and all folds are there, each fold's labels are decided by a rule of the others.
+    """
+    metric, target, y, fold_of = session.metric, session.data.target, session.data.y, session.fold_of
+    known = np.asarray(~np.isnan(oof).any(axis=1))
+    labels = np.zeros(y.shape, dtype=np.int64)
+    nested = metric.takes == "labels" and set(fold_of[known]) == set(session.folds.numbers)
+    if nested:
+        labels[known] = decide_rows(metric, target, y[known], oof[known], fold_of[known]).labels
+
+    def measure(rows: Array) -> float:
+        if nested:
+            return metric.score(truth_labels(target, y[rows]), labels[rows])
+        return score(metric, target, y[rows], oof[rows])
+
     run.fold_scores = []
     for k in session.folds.numbers:
-        rows = known & (session.fold_of == k)
-        value = score(session.metric, target, y[rows], oof[rows]) if rows.any() else np.nan
+        rows = known & (fold_of == k)
+        value = measure(rows) if rows.any() else np.nan
         run.fold_scores.append(None if np.isnan(value) else float(value))
     scores = [s for s in run.fold_scores if s is not None]
     if scores:
         run.cv_score, run.cv_std = float(np.mean(scores)), float(np.std(scores, ddof=1)) if len(scores) > 1 else None
-        overall = score(session.metric, target, y[known], oof[known])
+        overall = measure(known)
         run.oof_score = None if np.isnan(overall) else float(overall)
+    return run
 
 
 def write_oof(session: Session, run: Run, oof: Array) -> None:

@@ -5,7 +5,7 @@ import importlib
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_type_hints
@@ -50,6 +50,8 @@ class Setting:
     scratch: a folder for what a long training keeps in order to go on after it was killed; made by who uses it, kept
         until the model is saved.
     name: of the model, for lines of progress.
+    watch: the metric on the part that validates, of a function that predicts rows: to be looked at, not learnt from.
+        The labels stay behind it, and what chooses by it must say so; see `Experiment.peeks`.
     """
 
     target: Target
@@ -62,6 +64,7 @@ class Setting:
     scratch: Path | None = None
     metric: str = ""
     name: str = ""
+    watch: Callable[[Callable[[pd.DataFrame], Array]], float] | None = None
 
 
 class Fitted(Protocol):
@@ -106,6 +109,11 @@ class Experiment(ABC):
     def gains_from_seeds(self) -> bool:
         """Whether the mean over several seeds is another model than one."""
         return True
+
+    @property
+    def peeks(self) -> bool:
+        """Whether a fold's own labels choose anything for the model that predicts it, so that its score is rosy."""
+        return False
 
     def at_once(self) -> int | None:
         """How many models of this kind may be trained beside each other; None: what rows and cores suggest."""

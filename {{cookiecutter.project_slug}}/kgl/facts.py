@@ -1,55 +1,76 @@
 """What `kgl init` finds out: facts of the competition from its files and from Kaggle, each with the reason."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from kgl.competition import Competition, data_root, get_fact
+from kgl.columns import find_group, find_notes, find_time, id_prefix
+from kgl.competition import Competition, data_root, get_fact, of_kind, with_facts
 from kgl.errors import KglError
-from kgl.experiment import experiment_names
+from kgl.metrics import MEAN, OWN, get_metric
 from kgl.paths import Workspace
-from kgl.tables import read_table
+from kgl.tables import ID, labels_of, read_table
 from kgl.target import as_labels, in_label_order
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".zip", ".gz")
-SUITES = {
-    True: ("one_column", "logistic", "extra_trees", "lightgbm", "hist_gradient_boosting"),
-    False: ("one_column", "ridge", "extra_trees", "lightgbm", "hist_gradient_boosting"),
-}
-# Kaggle's wordings of each metric, in lower case without punctuation
+NAMES = {"sample_submission": "^sample|submission", "train": "train", "test": "test"}
+MOST_LABELS = 1000
+SHOWN = 6  # columns in a line of the table
+# Kaggle's wordings of each metric, in lower case without punctuation: sure where all fits, likely where a part does.
 WORDINGS = {
-    "accuracy": "categorization accuracy, accuracy score, accuracy",
-    "balanced_accuracy": "balanced accuracy, balanced accuracy score",
-    "auc": "area under receiver operating characteristic curve, roc auc score, roc auc, auc, multiclass auc",
-    "logloss": "log loss, logloss, binary log loss, multiclass log loss, multiclass loss",
-    "balanced_logloss": "balanced log loss",
-    "f1": "f1 score, f score beta micro, mean f1 score",
-    "f1_macro": "f1 macro, macro f1 score, macro f score",
-    "qwk": "quadratic weighted kappa, cohen kappa score",
-    "mcc": "matthews correlation coefficient",
-    "rmse": "root mean squared error, rmse",
-    "rmsle": "root mean squared logarithmic error, rmsle",
-    "mae": "mean absolute error, mae",
-    "r2": "r2 score",
-    "mape": "mean absolute percentage error",
-    "mean_rmse": "mean columnwise root mean squared error, mcrmse",
-    "mean_logloss": "mean columnwise log loss",
-    "mean_auc": "mean columnwise area under receiver operating characteristic curve",
+    "qwk": "(quadratic )?(weighted )?(cohen )?kappa( score)?",
+    "mcc": "matthews correlation coefficient|mcc|matthews corrcoef",
+    "balanced_logloss": "balanced log(arithmic)? ?loss",
+    "balanced_accuracy": "balanced accuracy( score)?|macro averaged? accuracy",
+    "logloss": "((mean )?column ?wise )?(binary |multi ?class )?(log(arithmic)? ?loss|cross entropy)|multi ?class loss",
+    "auc": "((mean )?column ?wise |mean |multi ?class )?((roc )?auc( roc)?( score)?|area under (the )?"
+    "(receiver operating characteristic|roc)( curve)?)|auroc|area under the curve|mcauc",
+    "f1_macro": "macro (averaged )?f1?( ?score)?|f1 macro|f ?score macro|mean f1? ?score macro",
+    "f1": "f1( ?score)?|f ?score beta micro|(mean|micro) f1? ?score|f measure|f ?score",
+    "rmsle": "(root )?mean squared? log(arithmic)? error|rmsle",
+    "rmse": "((mean )?column ?wise )?(root mean squared? error|rmse)|mcrmse|root mean square deviation",
+    "mape": "mean absolute percentage error|mape",
+    "mae": "((mean )?column ?wise )?(mean absolute error|mae)",
+    "r2": "r2( score)?|r squared|coefficient of determination",
+    "accuracy": "(categori[sz]ation |classification )?accuracy( score)?",
 }
-METRICS = {wording: name for name, wordings in WORDINGS.items() for wording in wordings.split(", ")}
+OTHER = "precision recall|symmetric|smape|average precision|top|gini|@"  # looks alike and is another metric
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A fact by its dotted key, with the reason; what is not `sure` is asked, or taken and marked."""
+    """A fact by its dotted key, with the reason; what is not `sure` is asked, or taken and marked.
+
+    What is only worth knowing is not `kept` in competition.toml.
+    """
 
     key: str
     value: Any
     why: str
     sure: bool = True
+    kept: bool = True
+
+
+class _Book:
+    """The facts found so far, and the competition as they make it."""
+
+    def __init__(self, competition: Competition, given: Mapping[str, Any]) -> None:
+        self.given, self.facts = given, list[Fact]()
+        self.competition = with_facts(competition, given)
+
+    def add(self, key: str, value: Any, why: str, sure: bool = True) -> None:
+        """What was said or stands in competition.toml wins over what is found; what was found first over the rest."""
+        if any(fact.key == key for fact in self.facts):
+            return
+        if there := get_fact(self.competition, key):
+            why = "as you said" if key in self.given else "in competition.toml already"
+            self.facts.append(Fact(key, there, why))
+        elif value:
+            self.facts.append(Fact(key, value, why, sure))
+            self.competition = with_facts(self.competition, {key: value})
 
 
 @dataclass(frozen=True)
@@ -72,117 +93,139 @@ def find_facts(
         kaggle: `title` and `metric` in Kaggle's words, where Kaggle was asked.
 
     Raises:
-        KglError: no files yet, or no table that could be train and test.
+        KglError: no files yet, or none that could be train and test.
     """
-    facts: list[Fact] = []
-
-    def known(key: str) -> Any:
-        found = next((fact.value for fact in facts if fact.key == key), None)
-        return given.get(key) or get_fact(competition, key) or found
-
-    def add(key: str, value: Any, why: str, sure: bool = True) -> None:
-        if key in given:
-            facts.append(Fact(key, given[key], "as you said"))
-        elif get_fact(competition, key):
-            facts.append(Fact(key, get_fact(competition, key), "in competition.toml already"))
-        elif value:
-            facts.append(Fact(key, value, why, sure))
-
-    add("title", (kaggle or {}).get("title", ""), "Kaggle")
-    add("kind", "tabular", "tables")
-    root = data_root(workspace, competition)
-    for name, (file, why) in find_files(root).items():
-        add(f"files.{name}", file, why)
-    files = _read_files(root, known)
-    id_columns = _find_id(files)
-    add(
-        "id",
-        id_columns,
-        "sample submission and test share it" if files.sample is not None else "test and train share it, all different",
-    )
-    target = _find_target(files, known("id") or ())
-    add(
-        "target",
-        target,
-        "in train, not in test" + (", and in the sample submission" if files.sample is not None else ""),
-    )
-    if not known("target"):
+    book = _Book(competition, given)
+    book.add("title", (kaggle or {}).get("title", ""), "Kaggle")
+    book.add("kind", "tabular", "tables")
+    find_layout = of_kind(book.competition.kind, "find_layout") or find_files
+    for key, value, why in find_layout(workspace, book.competition):
+        book.add(key, value, why)
+    files = _read_files(workspace, book.competition)
+    shared = "sample submission and test share it" if files.sample is not None else "test and train share it"
+    book.add("id", _find_id(files), shared)
+    book.add("target", *_find_target(files, book.competition.id))
+    target = book.competition.target
+    if not target:
         raise KglError("no target found: no column is in train and not in test. Name it: kgl init target=<column>")
-    _check_targets(files.train, known("target"))
-    task, why, sure = _find_task(files.train, known("target"))
-    add("task", task, why, sure)
-    metric, why, sure = _find_metric(known("task"), files, known("target"), (kaggle or {}).get("metric", ""))
-    add("metric", metric, why, sure)
-    classification = known("task") in ("binary", "multiclass", "multilabel")
-    add(
-        "folds.scheme",
-        "stratified" if classification else "kfold",
-        "each label in equal shares" if classification else "values",
-    )
-    there = set(experiment_names(workspace))
-    suite = tuple(name for name in SUITES[classification] if name in there)
-    add("baseline.experiments", suite, f"for {known('task')}")
-    return facts
+    _check_targets(files.train, target)
+    _read_labels(workspace, book.competition, files.train)
+    wording = (kaggle or {}).get("metric", "")
+    book.add("task", *_find_task(files.train, target, book.competition.metric or _metric_of(wording, target)[0]))
+    task = book.competition.task
+    book.add("metric", *_find_metric(task, files, target, wording))
+    _add_folds(book, files)
+    notes = find_notes(files.train, files.test, (*book.competition.id, *target))
+    pictures = of_kind(book.competition.kind, "image_rows")  # they are features enough
+    told = [(key, value, why) for key, value, why in notes if value and not (pictures and key == "features")]
+    return [*book.facts, *(Fact(key, value, why, kept=False) for key, value, why in told)]
 
 
-def find_files(root: Path) -> dict[str, tuple[str, str]]:
-    """train, test and sample_submission: (path below root, why) of those found by name.
+def _add_folds(book: _Book, files: _Files) -> None:
+    """The split that does what Kaggle's did: later rows for test, whole groups for test, or neither."""
+    known, target = book.competition.folds, book.competition.target
+    regression = book.competition.task == "regression"
+    if not known.scheme and not known.group and (time := find_time(files.train, files.test, target)):
+        book.add("folds.time", time, "all of test comes later than train", sure=False)
+    elif not known.scheme and not known.time and (group := _group(book.competition, files)):
+        what = "the ids' first part repeats, none is" if ":" in group else "its values repeat, and none is"
+        book.add("folds.group", group, f"{what} in both train and test", sure=False)
+    if book.competition.folds.time:
+        book.add("folds.scheme", "time", "each fold is validated by models of the rows before it")
+    elif book.competition.folds.group:
+        book.add("folds.scheme", "group" if regression else "stratified_group", "equal groups stay in one fold")
+    else:
+        equal = "values" if regression else "each label in equal shares"
+        book.add("folds.scheme", "kfold" if regression else "stratified", equal)
+
+
+def _group(competition: Competition, files: _Files) -> str:
+    ids = competition.id
+    if len(ids) == 1 and all(ids[0] in part for part in (files.train, files.test)):
+        train, test = (id_prefix(part.assign(**{ID: part[ids[0]].astype(str)})) for part in (files.train, files.test))
+        if find_group(train.to_frame(), test.to_frame(), ()):
+            return f"{id_prefix.__module__}:{id_prefix.__name__}"
+    return find_group(files.train, files.test, competition.target)
+
+
+def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple[str, str, str]]:
+    """`files.train`, `files.test` and `files.sample_submission` with their paths below the root, and why.
 
     Raises:
-        KglError: the folder has no tables, or none called train or test.
+        KglError: the folder has no tables, or none that could be train or test.
     """
+    root = data_root(workspace, competition)
     paths = sorted(
         (p for p in root.rglob("*") if p.suffix.lower() in TABLES and p.is_file()), key=lambda p: (len(p.parts), p.name)
     )
     if not paths:
         raise KglError(f"{root} has no tables yet; run kgl download, or put the contest's files there.")
-    found: dict[str, tuple[str, str]] = {}
-    for name, words in (("sample_submission", ("sample", "submission")), ("train", ("train",)), ("test", ("test",))):
-        taken = {path for path, _ in found.values()}
-        fitting = [
-            p
-            for p in paths
-            if any(word in p.name.lower() for word in words) and p.relative_to(root).as_posix() not in taken
-        ]
-        if fitting:
-            best = min(fitting, key=lambda p: (len(p.parts), not p.stem.lower().startswith(words[0]), len(p.name)))
-            found[name] = (best.relative_to(root).as_posix(), "by its name")
-    missing = [name for name in ("train", "test") if name not in found]
-    if missing:
+    found = {name: root / path for name in NAMES if (path := get_fact(competition, f"files.{name}"))}
+    for name, pattern in NAMES.items():
+        fitting = [p for p in paths if re.search(pattern, p.name.lower()) and p not in found.values()]
+        if name not in found and fitting:
+            found[name] = min(fitting, key=lambda p: (len(p.parts), not re.match(pattern, p.name.lower()), len(p.name)))
+            yield f"files.{name}", found[name].relative_to(root).as_posix(), "by its name"
+    left, missing = [p for p in paths if p not in found.values()], [name for name in NAMES if name not in found]
+    missing = [name for name in missing if name != "sample_submission"]
+    if missing and len(left) != len(missing):
         there = ", ".join(p.name for p in paths[:8])
         advice = f"say kgl init files.{missing[0]}=<name>"
         raise KglError(f"no file called {' or '.join(missing)} in {root} (there are {there}); {advice}.")
-    return found
+    widest_first = sorted(left, key=lambda p: -read_table(p).shape[1]) if missing else []
+    for name, path in zip(missing, widest_first, strict=True):
+        yield f"files.{name}", path.relative_to(root).as_posix(), "no other table is left; train has more columns"
 
 
-def _read_files(root: Path, known: Any) -> _Files:
-    sample = known("files.sample_submission")
-    return _Files(
-        train=read_table(root / known("files.train")),
-        test=read_table(root / known("files.test")),
-        sample=read_table(root / sample) if sample else None,
-    )
+def _read_files(workspace: Workspace, competition: Competition) -> _Files:
+    root, files = data_root(workspace, competition), competition.files
+    sample = read_table(root / files.sample_submission) if files.sample_submission else None
+    if rows := of_kind(competition.kind, "image_rows"):
+        added = [ID, *of_kind(competition.kind, "COLUMNS")]
+        train, test = (rows(workspace, competition, part).drop(columns=added) for part in ("train", "test"))
+        return _Files(train, test, sample)
+    return _Files(read_table(root / files.train), read_table(root / files.test), sample)
+
+
+def _read_labels(workspace: Workspace, competition: Competition, train: pd.DataFrame) -> None:
+    """A label may be called NA or None: texts that seem to be missing are read again, as they are written."""
+    path = data_root(workspace, competition) / competition.files.train
+    for name in competition.target:
+        if path.is_file() and train[name].isna().any() and not pd.api.types.is_numeric_dtype(train[name]):
+            train[name] = labels_of(read_table(path, text=(name,))[name])
 
 
 def _find_id(files: _Files) -> tuple[str, ...]:
+    test = files.test.columns[files.test.notna().any()]  # a target may stand in test without values
     if files.sample is not None:
-        return tuple(str(c) for c in files.sample if c in files.test.columns)
-    candidates = (
-        c for c in files.test if c in files.train.columns and files.test[c].is_unique and files.train[c].is_unique
-    )
+        return tuple(str(c) for c in files.sample if c in test)
+    candidates = (c for c in test if c in files.train and files.test[c].is_unique and files.train[c].is_unique)
     return tuple(str(c) for c in candidates if "id" in str(c).lower())[:1]
 
 
-def _find_target(files: _Files, id_columns: Sequence[str]) -> tuple[str, ...]:
-    train_only = [str(c) for c in files.train if c not in files.test.columns and c not in id_columns]
+def _find_target(files: _Files, id_columns: Sequence[str]) -> tuple[tuple[str, ...], str, bool]:
+    """The target columns, why, and whether that is sure."""
+    test = set(files.test.columns[files.test.notna().any()])
+    train_only = [str(c) for c in files.train if c not in test and c not in id_columns]
     if files.sample is None:
-        return tuple(train_only[-1:])
-    named = tuple(c for c in train_only if c in files.sample.columns)
-    if named or len(train_only) <= 1:
-        return named or tuple(train_only)
-    values = {str(c) for c in files.sample if c not in id_columns}
-    as_classes = [c for c in train_only if _ends_of(values, set(as_labels(files.train[c].dropna())))]
-    return tuple(as_classes[:1] or train_only[-1:])
+        return tuple(train_only[-1:]), "in train, not in test", len(train_only) == 1
+    asked = [str(c) for c in files.sample if c not in id_columns]
+    named = tuple(c for c in train_only if _bare(c) in map(_bare, asked))
+    if named:
+        return named, "in train, not in test, and in the sample submission", True
+    if len(train_only) == 1:
+        return tuple(train_only), "in train, not in test", True
+    labels = {c: set(as_labels(files.train[c].dropna())) for c in train_only if files.train[c].nunique() <= MOST_LABELS}
+    if found := [c for c in labels if _ends_of(set(asked), labels[c])]:
+        return tuple(found[:1]), "its labels are the columns of the sample submission", True
+    shown = set(as_labels(files.sample[asked[-1]].dropna())) if asked else set()
+    if found := [c for c in labels if len(asked) == 1 and shown and shown <= labels[c]]:
+        return tuple(found[-1:]), "in train, not in test; the sample submission holds such values", False
+    return tuple(train_only[-1:]), "the last column in train that test lacks", False
+
+
+def _bare(column: str) -> str:
+    return column.strip().lower()
 
 
 def _ends_of(columns: set[str], labels: set[str]) -> bool:
@@ -197,49 +240,64 @@ def _check_targets(train: pd.DataFrame, target: Sequence[str]) -> None:
             raise KglError(f"train has no column '{name}' to be the target.{nearest(name, map(str, train.columns))}")
 
 
-def _find_task(train: pd.DataFrame, target: Sequence[str]) -> tuple[str, str, bool]:
+def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str) -> tuple[str, str, bool]:
+    """The task, why, and whether that is sure; a metric that is known says a lot."""
     values = [train[name].dropna() for name in target]
+    takes = get_metric(metric).takes if metric and not metric.startswith(OWN) else ""
+    numbers = all(pd.api.types.is_numeric_dtype(v) and not pd.api.types.is_bool_dtype(v) for v in values)
     if len(target) > 1:
-        labels = all(set(as_labels(v)) <= {"0", "1"} for v in values)
-        return (
-            ("multilabel", "several columns of 0 and 1", True)
-            if labels
-            else ("regression", "several columns of numbers", True)
-        )
+        labels = takes != "values" and all(set(as_labels(v)) <= {"0", "1"} for v in values)
+        kind = ("multilabel", "several columns of 0 and 1") if labels else ("regression", "several columns of numbers")
+        return *kind, True
     different = values[0].nunique()
+    if numbers and (metric == "qwk" or takes == "values"):
+        return "ordinal" if metric == "qwk" else "regression", f"{different} numbers, and the metric {metric}", True
     if different == 2:
         return "binary", f"two labels: {' and '.join(in_label_order(as_labels(values[0]).unique()))}", True
-    if not pd.api.types.is_numeric_dtype(values[0]):
-        return "multiclass", f"{different} labels as text", True
+    if not numbers or takes:
+        return "multiclass", f"{different} labels" + (f", and the metric {metric}" if numbers else " as text"), True
     whole = bool((values[0] % 1 == 0).all())
     if whole and different <= 20 and len(values[0]) / different >= 10:
-        return (
-            "multiclass",
-            f"{different} whole numbers, each many times (ordinal or regression if they are amounts)",
-            False,
-        )
+        what = f"{different} whole numbers, each many times (ordinal or regression if they are amounts)"
+        return "multiclass", what, False
     return "regression", f"{different} different numbers", True
 
 
+def _metric_of(wording: str, target: Sequence[str]) -> tuple[str, bool]:
+    """The metric that Kaggle's words name, and whether that is sure; empty where they name none."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", wording).lower()  # MulticlassLoss
+    words = " ".join(re.sub(r"[^a-z0-9@]+", " ", apart).split())
+    for fits in (re.fullmatch, re.search):
+        for name, pattern in WORDINGS.items():
+            if fits(rf"\b({pattern})\b", words) and not (fits is re.search and re.search(OTHER, words)):
+                return (MEAN if len(target) > 1 else "") + name, fits is re.fullmatch
+    return "", False
+
+
 def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) -> tuple[str, str, bool]:
-    words = " ".join("".join(c if c.isalnum() else " " for c in wording.lower()).split())
-    if words in METRICS:
-        return METRICS[words], f'Kaggle: "{wording}"', True
+    metric, sure = _metric_of(wording, target)
+    if metric:
+        return metric, f'Kaggle: "{wording}"' + ("" if sure else "; is it the same?"), sure
+    look = f'Kaggle says "{wording}"' if wording else "look at the contest's Evaluation page"
     guess = {"regression": "mean_rmse" if len(target) > 1 else "rmse", "multilabel": "mean_auc", "ordinal": "qwk"}
     if task in guess:
         logs = " (rmsle or rmse_log where logarithms are scored)" if task == "regression" else ""
-        return guess[task], f"usual for the task{logs}; look at the contest's Evaluation page", False
+        return guess[task], f"usual for the task{logs}; {look}", False
     if files.sample is None:
-        return "accuracy", "usual for labels; look at the contest's Evaluation page", False
+        return "accuracy", f"usual for labels; {look}", False
     columns = [c for c in files.sample if c in target] or list(files.sample.columns[1:])
     labels = set(as_labels(files.train[target[0]].dropna()))
-    if len(columns) == 1 and set(as_labels(files.sample[columns[0]].dropna())) <= labels:
-        return "accuracy", "the sample submission holds labels; look at the contest's Evaluation page", False
-    return "logloss", "the sample submission holds probabilities; look at the contest's Evaluation page", False
+    shown = set(as_labels(files.sample[columns[0]].dropna()))
+    if len(columns) == 1 and shown <= labels | {"0", "1"}:
+        other = f", 1 for {in_label_order(labels)[-1]}" if shown - labels else ""
+        return "accuracy", f"the sample submission holds labels{other}; {look}", False
+    return "logloss", f"the sample submission holds probabilities; {look}", False
 
 
 def table_of(facts: Sequence[Fact]) -> Iterator[tuple[str, str, str]]:
     """(fact, value, why) as `kgl init` prints them; '?' marks what is not sure."""
     for fact in facts:
-        value = ", ".join(map(str, fact.value)) if isinstance(fact.value, (list, tuple)) else str(fact.value)
+        values = fact.value if isinstance(fact.value, (list, tuple)) else [fact.value]
+        more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
+        value = ", ".join(map(str, values[:SHOWN])) + more
         yield ("" if fact.sure else "? ") + fact.key, value, fact.why

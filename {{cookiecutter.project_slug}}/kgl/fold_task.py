@@ -32,6 +32,7 @@ from kgl.target import Target
 
 Array = NDArray[Any]
 QUICK_ROWS = 200  # a fold, for --quick
+UNFINISHED = "-unfinished"
 WORKERS_PAY_ABOVE = 10.0  # seconds of work left: starting processes costs a few of its own
 
 
@@ -46,7 +47,7 @@ class Task:
     @property
     def scratch(self) -> Path:
         """What a killed training left to go on from; gone when the task is done."""
-        return self.folder.parent / f".{self.folder.name}-unfinished"
+        return self.folder.parent / f".{self.folder.name}{UNFINISHED}"
 
     @property
     def is_done(self) -> bool:
@@ -157,6 +158,8 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
     use_workspace(rows.workspace)  # in a worker process nothing has done that yet
     began, log = time.perf_counter(), io.StringIO()
     loss = get_metric(rows.metric).loss
+    inside = rows.fold_of == task.fold
+    validated = rows.train.loc[inside].reset_index(drop=True)
     setting = Setting(
         target=rows.target,
         loss=loss,
@@ -168,16 +171,14 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
         scratch=task.scratch,
         metric=rows.metric,
         name=f"fold {task.fold} seed {task.seed}",
+        watch=lambda predict: score(get_metric(rows.metric), rows.target, rows.y[inside], predict(validated)),
     )
-    inside = rows.fold_of == task.fold
     try:
         # BLAS sums in another order with more threads, and the last bit of a prediction must not depend on them
         with _logged_to(log), threadpool_limits({"openmp": threads, "blas": 1}):
             np.random.seed(task.seed)  # for transformers and estimators without a random_state of their own
             fitted = experiment.fit(rows.part(task.fold), setting)
-            valid = _checked(
-                fitted.predict(rows.train.loc[inside].reset_index(drop=True)), int(inside.sum()), rows.target
-            )
+            valid = _checked(fitted.predict(validated), len(validated), rows.target)
             test = _checked(fitted.predict(rows.test), len(rows.test), rows.target)
     except KglError as error:
         raise KglError(f"fold {task.fold}, seed {task.seed}: {error.message}", error.status) from None
@@ -265,8 +266,9 @@ def _link(source: str, target: str) -> None:
 
 
 def remove_leftovers(run_folder: Path) -> None:
-    """Remove what a killed process had begun to write."""
+    """Remove what a killed process had begun to write, but for what its trainings go on from."""
     for folder in run_folder.glob("folds/*/.*"):
-        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.name.endswith(UNFINISHED):
+            shutil.rmtree(folder, ignore_errors=True)
     for file in run_folder.glob(".*.tmp"):
         file.unlink()

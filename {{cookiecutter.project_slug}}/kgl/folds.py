@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kgl.competition import FoldSettings, Scheme
+from kgl.competition import FoldSettings, Scheme, of_kind
 from kgl.config import missing_column
 from kgl.errors import KglError, reason, usage
 from kgl.fold_file import hash_folds, read_assignment, write_assignment
@@ -153,7 +153,7 @@ def strata_of(target: Target, y: Array, n_splits: int) -> Array:
 
 
 def find_groups(data: Data, settings: FoldSettings, scheme: str) -> Array | None:
-    """The group of each row that must stay in one fold: the group column, rows of one id, or both joined together."""
+    """The group of each row that must stay in one fold: the group column, rows of one id or equal pictures, joined."""
     keys = []
     if "group" in scheme:
         if not settings.group:
@@ -162,7 +162,17 @@ def find_groups(data: Data, settings: FoldSettings, scheme: str) -> Array | None
     ids = text_ids(data.full, data.competition.id)
     if ids is not None and ids[~data.external].duplicated().any():
         keys.append(ids)
-    return _connected([pd.factorize(key, use_na_sentinel=False)[0] for key in keys]) if keys else None
+    equal = of_kind(data.competition.kind, "equal_rows")
+    if equal and (same := equal(data)) is not None:
+        keys.append(same)
+    return _connected([_codes(key) for key in keys]) if keys else None
+
+
+def _codes(key: Any) -> Array:
+    """A number for each value; rows without one are nobody's kin."""
+    codes = pd.factorize(key)[0]
+    alone = codes < 0
+    return np.asarray(np.where(alone, codes.max() + np.cumsum(alone), codes))
 
 
 def _group_key(data: Data, group: str) -> pd.Series:

@@ -32,7 +32,7 @@ class Metric:
     better, that models train on and blends climb on. `get_metric` fills in the name.
     """
 
-    function: Callable[[Array, Array], float]
+    function: Callable[..., float]
     greater_is_better: bool
     takes: Takes
     loss: str
@@ -55,6 +55,14 @@ class Metric:
         predicted = self._numbers("y_pred", np.asarray(y_pred), codes=self.takes == "labels")
         self._check_shapes(truth, predicted)
         return float(self.function(truth, predicted))
+
+    def of_table(self, table: Array) -> float:
+        """The score of labels that are counted: (k, k), how often the truth of a row got the label of a column."""
+        truth, label = np.nonzero(table)
+        count = table[truth, label]
+        if self.name in METRICS:
+            return float(self.function(truth, label, count))
+        return float(self.function(np.repeat(truth, count), np.repeat(label, count)))
 
     def gain(self, new: float, old: float) -> float:
         """By how much `new` is better than `old`: positive is better, whatever the direction."""
@@ -101,34 +109,39 @@ def auc(y_true: Array, y_pred: Array) -> float:
     return _mean_known([roc_auc_score(inside, rank) for inside, rank in known])
 
 
-def f1(y_true: Array, y_pred: Array) -> float:
+def f1(y_true: Array, y_pred: Array, count: Array | None = None) -> float:
     """F1 of code 1; 0 where it is neither present nor predicted, as in scikit-learn."""
     if (top := int(max(y_true.max(), y_pred.max()))) > 1:
         raise usage(f"metric f1 is of the codes 0 and 1, got {top}; use f1_macro")
-    either = float(y_true.sum() + y_pred.sum())
-    return 2 * float(np.count_nonzero(y_true & y_pred)) / max(either, 1.0)
+    right, true, guessed = _counts(y_true, y_pred, count)
+    return float(2 * right[1:].sum() / max((true + guessed)[1:].sum(), 1.0))
 
 
-def f1_macro(y_true: Array, y_pred: Array) -> float:
+def f1_macro(y_true: Array, y_pred: Array, count: Array | None = None) -> float:
     """The mean of F1 over the classes that are present or predicted."""
-    right, true, guessed = _counts(y_true, y_pred)
+    right, true, guessed = _counts(y_true, y_pred, count)
     either = true + guessed
     return float(np.mean(2 * right[either > 0] / either[either > 0]))
 
 
-def qwk(y_true: Array, y_pred: Array) -> float:
+def qwk(y_true: Array, y_pred: Array, count: Array | None = None) -> float:
     """Cohen's kappa with quadratic weights, written by moments (Lin 1989); nan for one rank alone.
 
     The weights are of the ranks, not of their positions among those present as in scikit-learn: a fold may lack one.
     Ordinal tasks train as regression, so the loss is rmse.
     """
-    by_chance = y_true.var() + y_pred.var() + (y_true.mean() - y_pred.mean()) ** 2
-    return float(1 - np.mean(np.square(y_true - y_pred)) / by_chance) if by_chance > 0 else float("nan")
+    means = [np.average(side, weights=count) for side in (y_true, y_pred)]
+    spread = [
+        np.average(np.square(side - mean), weights=count) for side, mean in zip((y_true, y_pred), means, strict=True)
+    ]
+    by_chance = sum(spread) + (means[0] - means[1]) ** 2
+    wrong = np.average(np.square(y_true - y_pred), weights=count)
+    return float(1 - wrong / by_chance) if by_chance > 0 else float("nan")
 
 
-def mcc(y_true: Array, y_pred: Array) -> float:
+def mcc(y_true: Array, y_pred: Array, count: Array | None = None) -> float:
     """Matthews correlation, of k classes as Gorodkin (2004) has it; 0 where a side is constant, as in scikit-learn."""
-    right, true, guessed = _counts(y_true, y_pred)
+    right, true, guessed = _counts(y_true, y_pred, count)
     n = true.sum()
     spread = (n**2 - true @ true) * (n**2 - guessed @ guessed)
     return float((right.sum() * n - true @ guessed) / np.sqrt(spread)) if spread > 0 else 0.0
@@ -160,8 +173,8 @@ def r2(y_true: Array, y_pred: Array) -> float:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric(lambda y, p: np.mean(y == p), True, "labels", "logloss", "accuracy"),
-        Metric(lambda y, p: _by_class(y, y == p), True, "labels", "balanced_logloss", "balanced_accuracy"),
+        Metric(lambda y, p, n=None: np.average(y == p, weights=n), True, "labels", "logloss", "accuracy"),
+        Metric(lambda y, p, n=None: _by_class(y, y == p, n), True, "labels", "balanced_logloss", "balanced_accuracy"),
         Metric(auc, True, "probabilities", "logloss", "auc"),
         Metric(lambda y, p: _log_losses(y, p).mean(), False, "probabilities", "logloss", "logloss"),
         Metric(
@@ -229,17 +242,18 @@ def _mean_known(scores: list[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _by_class(y_true: Array, by_row: Array) -> float:
+def _by_class(y_true: Array, by_row: Array, count: Array | None = None) -> float:
     """The mean over the classes in y_true of the rows' mean within the class."""
-    rows, sums = np.bincount(y_true), np.bincount(y_true, weights=by_row)
+    rows, sums = np.bincount(y_true, count), np.bincount(y_true, by_row if count is None else by_row * count)
     return float(np.mean(sums[rows > 0] / rows[rows > 0]))
 
 
-def _counts(y_true: Array, y_pred: Array) -> list[Array]:
-    """How often each code is right, true and predicted: much faster than scikit-learn, for the search of thresholds."""
+def _counts(y_true: Array, y_pred: Array, count: Array | None = None) -> list[Array]:
+    """How often each code is right, true and predicted; `count` says of how many rows each pair of codes is."""
     size = int(max(y_true.max(), y_pred.max())) + 1
-    sides = (y_true[y_true == y_pred], y_true, y_pred)
-    return [np.bincount(codes, minlength=size).astype(np.float64) for codes in sides]
+    weight = np.ones(len(y_true)) if count is None else count
+    sides = ((y_true, weight * (y_true == y_pred)), (y_true, weight), (y_pred, weight))
+    return [np.bincount(codes, weights, minlength=size) for codes, weights in sides]
 
 
 def _log_losses(y_true: Array, y_pred: Array) -> Array:

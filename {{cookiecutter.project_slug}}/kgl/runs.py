@@ -58,6 +58,11 @@ class Run:
         """Whether every fold and seed is there, so that it may be ranked, blended and submitted."""
         return self.status == "complete"
 
+    @property
+    def is_rosy(self) -> bool:
+        """Whether a fold's own labels chose something for the model that predicts it, such as the best epoch."""
+        return self.config.get("choose") == "fold"
+
 
 def run_folder(workspace: Workspace, name: str) -> Path:
     """Where a run's files lie."""
@@ -174,6 +179,14 @@ def holding(folder: Path, name: str) -> Iterator[None]:
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def is_held(workspace: Workspace, run: Run) -> bool:
+    """Whether a process is at it: a run that says so may have been stopped."""
+    lock = filelock.FileLock(run_folder(workspace, run.run) / ".lock", timeout=0)
+    with suppress(filelock.Timeout), lock:
+        return False
+    return True
 
 
 def write_predictions(

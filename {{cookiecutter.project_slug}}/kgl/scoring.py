@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kgl.metrics import Metric, get_metric
+from kgl.errors import usage
+from kgl.metrics import MEAN, OWN, Metric, get_metric
 from kgl.target import Target
 
 Array = NDArray[Any]
@@ -27,17 +28,43 @@ def score(metric: Metric, target: Target, y: Array, predictions: Array) -> float
     return metric.score(y, compact(target, predictions))
 
 
+def check_metric(metric: Metric, target: Target) -> None:
+    """Refuse a metric that cannot score this task, before anything is trained.
+
+    Raises:
+        KglError: such as rmse of classes, or f1 of several labels (status 2).
+    """
+    if metric.name.startswith(OWN):
+        return
+    classes = target.task in ("binary", "multiclass", "multilabel")
+    several = target.task == "multilabel" or len(target.names) > 1
+    of_task = "labels or probabilities" if classes else "labels or values" if target.task == "ordinal" else "values"
+    if metric.takes not in of_task:
+        mend = "kgl init task=regression" if classes else "kgl init metric=rmse"
+        raise usage(f"metric {metric.name} takes {metric.takes}, but task {target.task} gives {of_task}: {mend}.")
+    if several != metric.name.startswith(MEAN):
+        other = MEAN + metric.name if several else metric.name.removeprefix(MEAN)
+        raise usage(f"metric {metric.name} does not score {len(target.names)} target columns: kgl init metric={other}.")
+
+
 def loss(metric: Metric, target: Target, y: Array, predictions: Array) -> float:
     """The smooth loss that stands for the metric in training and blending; smaller is better."""
     return score(get_metric(metric.loss), target, y, predictions)
 
 
-def decide(target: Target, predictions: Array) -> Array:
-    """The label codes that predictions stand for: the likeliest class, each label above one half, the nearest value."""
-    if target.one_label:
-        return np.asarray(predictions.argmax(axis=1))
+def decide(target: Target, predictions: Array, rule: Array | None = None) -> Array:
+    """The label codes that predictions stand for: the likeliest class, each label above one half, the nearest value.
+
+    Or by a rule of `kgl.decisions`: weights of several classes, thresholds, cut points.
+    """
+    if target.task == "multiclass":
+        return np.asarray((predictions if rule is None else predictions * rule).argmax(axis=1))
     if target.task == "multilabel":
-        return np.asarray((predictions > 0.5).astype(int))
+        return np.asarray((predictions > (0.5 if rule is None else rule)).astype(int))
+    if rule is not None:
+        return np.asarray(np.searchsorted(rule, compact(target, predictions)))
+    if target.task == "binary":
+        return np.asarray(predictions.argmax(axis=1))
     if target.task == "ordinal":
         return np.asarray(np.abs(predictions - label_values(target)).argmin(axis=1))
     return compact(target, predictions)

@@ -13,13 +13,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kgl.competition import Competition, load_competition
+from kgl.decisions import decide_rows, is_tuned
 from kgl.errors import KglError
 from kgl.metrics import get_metric
-from kgl.paths import Workspace, replacing
+from kgl.paths import Workspace, replacing, use_workspace
 from kgl.runs import read_predictions, read_run, run_folder
 from kgl.scoring import decide
-from kgl.tables import ID, Data, call_contest, numbered, read_sample_submission, read_table, read_test, text_ids
+from kgl.tables import ID, Data, call_contest, numbered, read_sample_submission, read_table, text_ids
 from kgl.target import Target
+from kgl.wording import rule_in_words
 
 Array = NDArray[Any]
 
@@ -121,8 +123,8 @@ def _named(names: Sequence[str], column: str) -> int:
 
 
 def _vocabulary(labels: Sequence[str], shown: set[str]) -> dict[str, str]:
-    """How the sample writes each label: 1 stays 1, 1.0 stays 1.0, True stays True, TRUE stays TRUE."""
-    ways = zip(*map(_spellings, labels), strict=True)
+    """How the sample writes each label: 1 stays 1, 1.0 stays 1.0, TRUE stays TRUE; of cat and dog, cat is 0, dog 1."""
+    ways = [*zip(*map(_spellings, labels), strict=True), *([("0", "1")] if len(labels) == 2 else [])]
     return dict(zip(labels, next((way for way in ways if shown & set(way)), labels), strict=True))
 
 
@@ -132,13 +134,14 @@ def _spellings(label: str) -> list[str]:
     return [label, number, f"{number}.0", word.title(), word.upper(), word.lower()]
 
 
-def build_submission(form: Form, target: Target, predictions: pd.DataFrame) -> pd.DataFrame:
+def build_submission(form: Form, target: Target, predictions: pd.DataFrame, rule: Array | None = None) -> pd.DataFrame:
     """The submission, its ids and labels as text.
 
     Args:
         form: see `find_form`.
         target: says what the prediction columns are.
         predictions: indexed by id, the columns of `target.columns`.
+        rule: how labels are decided, see `kgl.decisions`.
 
     Raises:
         KglError: a row without a finite prediction.
@@ -147,7 +150,7 @@ def build_submission(form: Form, target: Target, predictions: pd.DataFrame) -> p
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise KglError(f"{bad.sum()} rows of test have no finite prediction (such as {form.rows[bad].iloc[0]!r}).")
-    codes = decide(target, values)
+    codes = decide(target, values, rule)
     built = form.ids.reset_index(drop=True)
     for column, words in form.cells.items():
         source = form.prediction[column]
@@ -161,7 +164,8 @@ def build_submission(form: Form, target: Target, predictions: pd.DataFrame) -> p
 def write_submission(workspace: Workspace, data: Data, run: str) -> list[str]:
     """Write runs/<run>/submission.csv from its test.parquet, after contest.py's postprocess(); notices come back."""
     predictions = _postprocessed(read_predictions(workspace, run, "test"), data.target)
-    sample, test_ids, notices = read_sample_submission(), data.test[ID], []
+    sample, test_ids = read_sample_submission(), data.test[ID]
+    rule, notices = _learn_rule(workspace, data, run)
     form = find_form(data.competition, data.target, sample, test_ids)
     if differing := set(form.rows) ^ set(test_ids):
         form = find_form(data.competition, data.target, sample, test_ids, stale=True)
@@ -171,8 +175,21 @@ def write_submission(workspace: Workspace, data: Data, run: str) -> list[str]:
         )
     path = run_folder(workspace, run) / "submission.csv"
     with replacing(path) as temporary:
-        build_submission(form, data.target, predictions).to_csv(temporary, index=False, lineterminator="\n")
+        build_submission(form, data.target, predictions, rule).to_csv(temporary, index=False, lineterminator="\n")
     return notices
+
+
+def _learn_rule(workspace: Workspace, data: Data, run: str) -> tuple[Array | None, list[str]]:
+    """How the run's labels are decided, by its out-of-fold predictions, and that in words."""
+    metric, target = get_metric(data.competition.metric), data.target
+    if not is_tuned(metric, target):
+        return None, []
+    oof = read_predictions(workspace, run, "oof")
+    place = pd.Index(data.ids).get_indexer(oof.index)
+    oof, y = oof[place >= 0], data.y[place[place >= 0]]
+    values = oof[list(target.columns)].to_numpy(dtype=float)
+    rule = decide_rows(metric, target, y, values, oof["fold"].to_numpy()).rule
+    return rule, [f"{run}: {rule_in_words(target, rule)}"]
 
 
 def _postprocessed(predictions: pd.DataFrame, target: Target) -> pd.DataFrame:
@@ -192,6 +209,7 @@ def check_run(workspace: Workspace, name: str, *, stale_sample: bool = False) ->
     Raises:
         KglError: the run is not complete, its file is absent, or the file is refused (status 1).
     """
+    use_workspace(workspace)  # without a sample submission load() of contest.py says which rows are asked for
     run = read_run(workspace, name)
     path = run_folder(workspace, name) / "submission.csv"
     if not run.is_complete:
@@ -219,7 +237,7 @@ def check_file(path: Path, competition: Competition, target: Target, *, stale_sa
     """
     sample = read_sample_submission()
     from_test = stale_sample or sample is None
-    test_ids = read_test()[ID] if from_test else pd.Series(dtype="str")
+    test_ids = call_contest("load")[1][ID] if from_test else pd.Series(dtype="str")
     form = find_form(competition, target, sample, test_ids, stale=stale_sample)
     if fault := find_fault(read_table(path, text="all"), form, "test" if from_test else "the sample submission"):
         raise KglError(f"{path.parent.name}/{path.name}: {fault}; nothing was sent.")

@@ -23,6 +23,8 @@ from kgl.target import Target, find_target
 ID = "__id__"
 EXTERNAL = "external"
 ARCHIVES = (".zip", ".gz", ".bz2", ".xz")
+NO_VALUE = ("nan", "NaN", "<NA>", "#N/A")
+MAYBE_LABELS = ("NA", "N/A", "n/a", "None", "none", "null", "NULL")  # labels among texts, missing among numbers
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,10 @@ def _read_rows(name: str) -> pd.DataFrame:
     competition = load_competition(workspace)
     competition.require(f"files.{name}")
     path = data_root(workspace, competition) / getattr(competition.files, name)
-    rows = read_table(path, text=competition.id)
+    labels = competition.target if name == "train" and competition.task in ("binary", "multiclass") else ()
+    rows = read_table(path, text=(*competition.id, *labels))
+    for label in set(labels) & set(rows):
+        rows[label] = labels_of(rows[label])
     ids = text_ids(rows, competition.id)
     if name == "test" and ids is None and competition.id:  # a training file may lack them, they are never submitted
         absent = next(column for column in competition.id if column not in rows)
@@ -190,6 +195,15 @@ def _read_rows(name: str) -> pd.DataFrame:
     rows = rows.drop(columns=ID, errors="ignore")
     rows.insert(0, ID, ids)
     return rows
+
+
+def labels_of(cells: pd.Series) -> pd.Series:
+    """Labels read as text: numbers where none would change ('001' would); an empty cell is missing, a label NA not."""
+    cells = cells.mask(cells.isin(("", *NO_VALUE)))
+    numbers = pd.to_numeric(cells, errors="coerce")
+    texts = cells[numbers.isna() & cells.notna()]
+    keep = not texts.isin(MAYBE_LABELS).all() or numbers.isna().all() or cells.str.fullmatch(r"0\d+").any()
+    return cells if keep else numbers
 
 
 def text_ids(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series | None:
@@ -233,13 +247,32 @@ def _read_any(path: Path, text: Sequence[str] | str) -> pd.DataFrame:
     kind = next((suffix for suffix in reversed(suffixes) if suffix not in ARCHIVES), ".csv")
     if kind == ".parquet":
         return pd.read_parquet(path)
-    if kind in (".json", ".jsonl"):  # its numbers and texts are told apart already
-        return pd.read_json(path, lines=kind == ".jsonl", dtype=False, convert_dates=False)
+    if kind in (".json", ".jsonl"):
+        return _read_json(path, lines=kind == ".jsonl")
     options: dict[str, Any] = {"sep": "\t" if kind == ".tsv" else ",", "index_col": False, "low_memory": False}
     try:
         return _read_csv(path, text, options | {"encoding": "utf-8-sig"})
     except UnicodeDecodeError:
         return _read_csv(path, text, options | {"encoding": "cp1252"})
+
+
+def _read_json(path: Path, *, lines: bool) -> pd.DataFrame:
+    """Its numbers and texts are told apart already; a list of texts becomes one, words joined by blanks."""
+    try:
+        rows = pd.read_json(path, lines=lines, dtype=False, convert_dates=False)
+    except ValueError:
+        if lines:
+            raise
+        return _read_json(path, lines=True)  # a value a line under the other ending
+    for column in rows.select_dtypes("object"):
+        rows[column] = [_plain(cell) for cell in rows[column]]
+    return rows
+
+
+def _plain(cell: Any) -> Any:
+    if isinstance(cell, list):
+        return " ".join(map(str, cell))
+    return json.dumps(cell) if isinstance(cell, dict) else cell
 
 
 def _read_csv(path: Path, text: Sequence[str] | str, options: dict[str, Any]) -> pd.DataFrame:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kgl.board import _chance, compare, differences, make_board, rank, what_changed
+from kgl.board import best_run, chance, compare, differences, make_board, rank, what_changed
 from kgl.metrics import get_metric
-from kgl.runs import Run
+from kgl.runs import Run, holding
 from tests.conftest import Tiny
 
 ACCURACY, RMSE = get_metric("accuracy"), get_metric("rmse")
@@ -65,8 +65,8 @@ def test_the_error_counts_that_folds_share_training_rows() -> None:
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 9, 10, 50])
 @pytest.mark.parametrize("t", [0.0, 0.3, 1.0, 2.5, 20.0, 1e6])
-def test_the_chance_is_that_of_students_t(t: float, df: int) -> None:
-    assert _chance(t, df) == pytest.approx(2 * stats.t.sf(t, df), abs=1e-12)
+def test_thechance_is_that_of_students_t(t: float, df: int) -> None:
+    assert chance(t, df) == pytest.approx(2 * stats.t.sf(t, df), abs=1e-12)
 
 
 @pytest.mark.parametrize(("new", "old"), [((0.8,), (0.7,)), ((0.8, 0.7), (0.8, 0.7, 0.6)), ((0.8, None), (0.8, 0.7))])
@@ -105,13 +105,14 @@ def test_runs_of_other_folds_or_metrics_are_left_out_and_counted(tiny: Tiny) -> 
     )
     board = make_board(tiny.workspace, "accuracy", "1")
     assert [line.run.run for line in board.lines] == ["good-001", "poor-001"]
-    assert {one.run for one in board.unranked} == {"trial-001", "broken-001", "unscored-001"}
+    assert {one.run for one in board.unranked} == {"trial-001", "unscored-001"}
+    assert [one.run for one in board.failed] == ["broken-001"]
     assert board.left_out == 2
     assert len(make_board(tiny.workspace, "accuracy", None).lines) == 3  # no folds yet: all that there is
 
 
 def test_the_command_shows_it_all(tiny: Tiny) -> None:
-    assert "No runs yet: uv run kgl baseline" in tiny.kgl("board").out
+    assert "No complete run yet: uv run kgl baseline" in tiny.kgl("board").out
     write(
         tiny, run("good", 0.8, 0.9, 0.85, note="my idea"), run("poor", 0.3, 0.4, 0.35), run("other", 0.5, metric="auc")
     )
@@ -145,6 +146,43 @@ def test_one_run_in_full_and_two_side_by_side(tiny: Tiny) -> None:
     assert (
         "no run 'c-001' in runs/. Did you mean" in (missing := tiny.kgl("board", "c-001")).err and missing.status == 2
     )
+
+
+def test_a_rosy_run_stands_behind_honest_ones_with_a_mark(tiny: Tiny) -> None:
+    write(tiny, run("honest", 0.8, 0.9), run("poor", 0.6, 0.5), run("peeked", 0.9, 0.95, config={"choose": "fold"}))
+    lines = tiny.kgl("board").out.splitlines()
+    assert lines[1].startswith("1  honest-001") and "rosy" in lines[3] and lines[3].startswith("3  peeked-001")
+    assert "rosy: the labels of a fold chose the epoch for it (choose=fold); honest runs stand first." in lines
+    assert tiny.kgl("board", "peeked-001", "honest-001").out.startswith(
+        "rosy: peeked-001 better by 0.07500 in accuracy (p "
+    )
+    best = best_run(tiny.workspace, "accuracy", None)
+    assert best is not None and best.run == "honest-001"
+
+
+def test_a_stopped_run_says_how_it_goes_on(tiny: Tiny) -> None:
+    write(tiny, run("stopped", status="running", command="kgl train stopped"), run("going", status="running"))
+    with holding(tiny.root / "runs/going-001", "going-001"):
+        out = tiny.kgl("board").out
+    stopped, going = (next(line for line in out.splitlines() if name in line) for name in ("stopped-001", "going-001"))
+    assert stopped.split()[2] == "stopped" and "goes on with: kgl train stopped" in stopped
+    assert going.split()[2] == "running"
+
+
+def test_failed_runs_are_one_line_until_their_experiment_works(tiny: Tiny) -> None:
+    write(tiny, run("a", status="failed", started="1"), run("b", status="failed", started="1"))
+    assert "failed: a-001, b-001; why: log.txt" in tiny.kgl("board").out
+    write(tiny, run("a2", 0.5, 0.6, experiment="a", started="2"))
+    assert "failed: b-001; why" in tiny.kgl("board").out
+
+
+def test_two_runs_are_compared_in_words_not_by_sign(tiny: Tiny) -> None:
+    tiny.replace("competition.toml", '"accuracy"', '"rmse"')
+    write(tiny, run("low", 0.11, 0.12, metric="rmse"), run("high", 0.21, 0.215, metric="rmse"))
+    assert tiny.kgl("board", "low-001", "high-001").out.startswith("better: low-001 by 0.09750 in rmse (p ")
+    assert tiny.kgl("board", "high-001", "low-001").out.startswith("worse: high-001 by 0.09750 in rmse (p ")
+    write(tiny, run("near", 0.12, 0.111, metric="rmse"))
+    assert tiny.kgl("board", "near-001", "low-001").out.startswith("noise: near-001 worse by 0.00050 in rmse (p ")
 
 
 def test_what_changed_is_the_note_the_members_or_the_settings() -> None:

@@ -1,6 +1,9 @@
 """kgl doctor without Kaggle: what is odd in machine, facts, data and folds."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from kgl.checks import check_workspace
@@ -65,3 +68,104 @@ def test_folds_that_no_longer_fit_block(tiny: Tiny) -> None:
     assert tiny.kgl("folds").status == 0
     tiny.replace("competition.toml", "n_splits = 3", "n_splits = 4")
     assert "n_splits" in said(tiny, "block")
+
+
+def looked_at(tiny: Tiny, change: Any, *, train: int = 600, test: int = 300) -> str:
+    """What `kgl folds` warns of, when `change` has had its way with sound rows of train and test."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {"size": rng.normal(size=train + test).round(3), "letter": rng.choice(list("abcdef"), train + test)}
+    )
+    rows["label"] = (rows["size"] + rng.normal(size=len(rows)) > 0).astype(int)
+    rows["id"] = [f"n{i}" for i in range(len(rows))]
+    rows["is_test"] = np.arange(len(rows)) >= train
+    rows = change(rows, rng)
+    inside = rows.pop("is_test").astype(bool)
+    tiny.save("train.csv", rows[~inside])
+    tiny.save("test.csv", rows[inside].drop(columns="label"))
+    tiny.save("sample.csv", rows.loc[inside, ["id"]].assign(label=0))
+    result = tiny.kgl("folds", "--force")
+    assert result.status == 0, result.err
+    lines = result.out.splitlines()
+    return "\n".join(a + b for a, b in zip(lines, [*lines[1:], ""], strict=True) if a.startswith("warn"))
+
+
+def families(rows: Any, rng: Any, *, of_test: bool) -> Any:
+    """Threes with one name; test has families of its own, or some of those in train."""
+    order = rng.permutation(len(rows)) if of_test else np.arange(len(rows))
+    return rows.assign(family=[f"family {i // 3}" for i in order])
+
+
+FAULTS: dict[str, tuple[Any, str]] = {
+    "groups apart": (
+        lambda rows, rng: families(rows, rng, of_test=False),
+        "share their family with rows of another fold (",
+    ),
+    "groups of numbers": (
+        lambda rows, rng: rows.assign(customer=np.repeat(rng.permutation(len(rows) // 3) * 7, 3)),
+        "folds.scheme=stratified_group folds.group=customer",
+    ),
+    "copies": (
+        lambda rows, rng: pd.concat([rows.head(150).assign(id=lambda r: "c" + r["id"]), rows]),
+        "rows equal a row of another fold in every column (",
+    ),
+    "drift": (lambda rows, rng: rows.assign(hour=np.arange(len(rows)) // 2), "tells train from test with AUC 1.00"),
+    "leak": (
+        lambda rows, rng: rows.assign(paid=rows["label"] * 3 + rng.normal(size=len(rows)) / 10),
+        "paid alone tells",
+    ),
+    "numbered rows": (lambda rows, rng: rows.assign(row_number=rng.permutation(len(rows))), "row_number is different"),
+    "codes": (
+        lambda rows, rng: rows.assign(code=[f"x{v}" for v in rng.permutation(len(rows))]),
+        "code is different in",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found_with_what_to_do(tiny: Tiny, fault: str) -> None:
+    change, sentence = FAULTS[fault]
+    warned = looked_at(tiny, change)
+    assert sentence in warned and "->" in warned, warned
+    assert warned.count("warn ") == 1, warned
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_is_said_of_sound_rows(tiny: Tiny, seed: int) -> None:
+    def sound(rows: Any, rng: Any) -> Any:
+        rng = np.random.default_rng(seed)
+        rows = families(rows, rng, of_test=True)
+        mixed = rows.assign(
+            amount=rng.lognormal(size=len(rows)),
+            year=rng.integers(1900, 2020, len(rows)),
+            gaps=np.where(rng.random(len(rows)) < 0.3, np.nan, rng.normal(size=len(rows))),
+            name=[f"Mr {rng.integers(10**9)} of {i}" for i in range(len(rows))],
+            when=pd.to_datetime("2024-01-01") + pd.to_timedelta(rng.integers(0, 10**6, len(rows)), unit="min"),
+        )
+        return mixed
+
+    assert looked_at(tiny, sound) == ""
+    assert "family with rows of another fold" in tiny.kgl("folds").out  # told, with what test is like
+
+
+def test_values_are_looked_at_too(tiny: Tiny) -> None:
+    tiny.replace("competition.toml", '"binary"', '"regression"')
+    tiny.replace("competition.toml", '"accuracy"', '"rmse"')
+    tiny.replace("competition.toml", '"stratified"', '"kfold"')
+
+    def price(rows: Any, rng: Any) -> Any:
+        value = np.exp(2 * rng.normal(size=len(rows)))
+        return rows.assign(label=value, tax=value * 0.07 * rng.uniform(0.95, 1.05, len(rows)))
+
+    warned = looked_at(tiny, price)
+    assert "tax alone tells" in warned and "drop=tax" in warned and warned.count("warn ") == 1
+
+
+def test_labels_that_are_rare_among_several_are_named(tiny: Tiny) -> None:
+    rows = tiny.frame("train.csv")
+    tiny.save("train.csv", rows.assign(rude=(np.arange(60) == 7).astype(int)))
+    tiny.save("sample.csv", tiny.frame("sample.csv").assign(rude=0))
+    tiny.replace("competition.toml", 'task = "binary"', 'task = "multilabel"')
+    tiny.replace("competition.toml", '"accuracy"', '"mean_auc"')
+    tiny.replace("competition.toml", 'target = ["label"]', 'target = ["label", "rude"]')
+    assert "labels with fewer rows than folds: rude (1)" in said(tiny, "warn")

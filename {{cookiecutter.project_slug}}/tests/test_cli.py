@@ -104,6 +104,9 @@ def test_baseline_goes_from_nothing_to_a_checked_submission(tiny: Tiny) -> None:
     assert result.status == 0 and result.name == "blend-001"
     assert "folds: 3 folds, scheme stratified, written to data/folds.parquet" in result.err
     assert "broken: failed: drop or columns: the rows have no column 'x'." in result.err
+    assert result.err.rstrip().endswith(
+        "without broken, which failed: the reason stands above, and in its run's log.txt"
+    )
     assert "submission: runs/blend-001/submission.csv, 20 rows, checked" in result.err
     lines = result.out.splitlines()
     assert [line.split()[0] for line in lines[:3]] == [

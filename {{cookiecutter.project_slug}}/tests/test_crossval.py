@@ -196,3 +196,18 @@ def test_rows_that_are_no_longer_in_train_are_told(tiny: Tiny) -> None:
     assert tiny.kgl("folds").status == 0
     tiny.save("train.csv", tiny.frame("train.csv").head(45))
     assert "15 of the 60 rows of data/folds.parquet are not in train" in tiny.kgl("train", "logistic").err
+
+
+def test_a_run_stacked_on_a_rosy_one_is_rosy(tiny: Tiny) -> None:
+    tiny.kgl("train", "constant")
+    run = read(tiny, "constant-001")
+    tiny.write("runs/constant-001/run.json", json.dumps(run | {"config": run["config"] | {"choose": "fold"}}))
+    stacked = tiny.kgl("train", "logistic", "stack_on=constant-001")
+    assert read(tiny, stacked.name)["config"]["choose"] == "fold"
+
+
+def test_a_metric_of_another_task_is_refused_before_training(tiny: Tiny) -> None:
+    tiny.replace("competition.toml", '"accuracy"', '"rmse"')
+    result = tiny.kgl("train", "logistic")
+    assert result.status == 2 and "metric rmse takes values, but task binary gives labels" in result.err
+    assert not list(tiny.root.glob("runs/*"))

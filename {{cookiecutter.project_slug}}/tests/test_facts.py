@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from kgl.competition import Competition, load_competition
-from kgl.facts import METRICS, find_facts, find_files
+from kgl.errors import KglError
+from kgl.facts import WORDINGS, find_facts, find_files
 from kgl.metrics import get_metric
 from tests.conftest import Tiny
 
@@ -53,6 +54,10 @@ def facts(fresh: Tiny, *, kaggle: str = "", **given: Any) -> dict[str, Any]:
     return {fact.key: fact.value for fact in found}
 
 
+def files(fresh: Tiny) -> dict[str, str]:
+    return {key: path for key, path, _ in find_files(fresh.workspace, Competition())}
+
+
 def with_target(fresh: Tiny, values: list[Any], sample: Any) -> dict[str, Any]:
     """Facts of the tiny contest with another target and another sample value."""
     train = fresh.frame("train.csv")
@@ -76,7 +81,6 @@ def test_init_fills_in_the_facts_and_keeps_comments(fresh: Tiny) -> None:
         "sample_submission": "sample.csv",
     }
     assert written["folds"] == {"scheme": "stratified", "n_splits": 3}
-    assert written["baseline"]["experiments"] == ["logistic"]
     assert "? metric" in done.out and "Next: uv run kgl baseline" in done.out
 
 
@@ -161,14 +165,27 @@ def test_files_are_found_by_name_wherever_they_lie(fresh: Tiny) -> None:
     (raw / "sub").mkdir()
     (raw / "train.csv").rename(raw / "sub" / "train_data.csv")
     (raw / "sample.csv").rename(raw / "sampleSubmission.csv")
-    found = {name: path for name, (path, _) in find_files(raw).items()}
-    assert found == {"train": "sub/train_data.csv", "test": "test.csv", "sample_submission": "sampleSubmission.csv"}
+    assert files(fresh) == {
+        "files.train": "sub/train_data.csv",
+        "files.test": "test.csv",
+        "files.sample_submission": "sampleSubmission.csv",
+    }
 
 
 def test_a_titanic_like_sample_is_no_test_file(fresh: Tiny) -> None:
     raw = fresh.root / "data" / "raw"
     (raw / "sample.csv").rename(raw / "gender_submission.csv")
-    assert find_files(raw)["sample_submission"][0] == "gender_submission.csv"
+    assert files(fresh)["files.sample_submission"] == "gender_submission.csv"
+
+
+def test_files_of_other_names_are_told_by_their_columns(fresh: Tiny) -> None:
+    raw = fresh.root / "data" / "raw"
+    (raw / "train.csv").rename(raw / "known.csv")
+    (raw / "test.csv").rename(raw / "asked.csv")
+    assert (files(fresh)["files.train"], files(fresh)["files.test"]) == ("known.csv", "asked.csv")
+    fresh.write("data/raw/weather.csv", "day,rain\n1,2\n")
+    with pytest.raises(KglError, match=r"no file called train or test .*files\.train="):
+        files(fresh)
 
 
 def test_without_files_init_says_what_to_do(fresh: Tiny) -> None:
@@ -183,15 +200,86 @@ def test_a_target_that_is_not_there_is_refused_with_the_nearest(fresh: Tiny) -> 
     assert done.status == 1 and "Did you mean 'label'?" in done.err
 
 
-@pytest.mark.parametrize(
-    "wording", ["Categorization Accuracy", "Root Mean Squared Logarithmic Error", "Quadratic Weighted Kappa"]
-)
+LIKELY_WORDINGS = {
+    "Categorization Accuracy": "accuracy",
+    "Accuracy Score": "accuracy",
+    "CategorizationAccuracy": "accuracy",
+    "Balanced Accuracy Score": "balanced_accuracy",
+    "Area Under Receiver Operating Characteristic Curve": "auc",
+    "Roc Auc Score": "auc",
+    "AUC": "auc",
+    "Log Loss": "logloss",
+    "LogLoss": "logloss",
+    "Multiclass Loss": "logloss",
+    "MulticlassLoss": "logloss",
+    "Balanced Log Loss": "balanced_logloss",
+    "F1 Score": "f1",
+    "F-Score Beta (Micro)": "f1",
+    "Macro F-Score": "f1_macro",
+    "Quadratic Weighted Kappa": "qwk",
+    "QuadraticWeightedKappa": "qwk",
+    "Matthews Correlation Coefficient": "mcc",
+    "Root Mean Squared Error": "rmse",
+    "RMSE": "rmse",
+    "Root Mean Squared Logarithmic Error": "rmsle",
+    "RMSLE": "rmsle",
+    "Mean Absolute Error": "mae",
+    "Mean Absolute Percentage Error": "mape",
+    "R2 Score": "r2",
+}
+
+
+@pytest.mark.parametrize("wording", LIKELY_WORDINGS)
 def test_kaggles_wording_settles_the_metric(fresh: Tiny, wording: str) -> None:
-    assert facts(fresh, kaggle=wording)["metric"] == METRICS[wording.lower()]
+    if get_metric(LIKELY_WORDINGS[wording]).takes == "values" or wording.lower().startswith("quadratic"):
+        fresh.save("train.csv", fresh.frame("train.csv").assign(label=[i % 5 for i in range(60)]))
+    found = {fact.key: fact for fact in find_facts(fresh.workspace, Competition(slug="tiny"), {}, {"metric": wording})}
+    assert (found["metric"].value, found["metric"].sure) == (LIKELY_WORDINGS[wording], True)
+
+
+@pytest.mark.parametrize(
+    ("wording", "metric"), [("Weighted Multiclass Loss", "logloss"), ("Average Precision", ""), ("Custom Metric", "")]
+)
+def test_a_wording_that_is_only_alike_is_not_sure(fresh: Tiny, wording: str, metric: str) -> None:
+    found = {fact.key: fact for fact in find_facts(fresh.workspace, Competition(slug="tiny"), {}, {"metric": wording})}
+    assert not found["metric"].sure and wording in found["metric"].why
+    assert found["metric"].value == (metric or "accuracy")
+
+
+@pytest.mark.parametrize("wording", ["Mean Columnwise Root Mean Squared Error", "MCRMSE", "Root Mean Squared Error"])
+def test_several_targets_take_the_mean_over_columns(fresh: Tiny, wording: str) -> None:
+    fresh.save("train.csv", fresh.frame("train.csv").assign(other=[str(i / 7) for i in range(60)]))
+    fresh.save("sample.csv", fresh.frame("sample.csv").assign(other=0))
+    assert facts(fresh, kaggle=wording)["metric"] == "mean_rmse"
+
+
+def test_the_metric_decides_what_whole_numbers_are(fresh: Tiny) -> None:
+    fresh.save("train.csv", fresh.frame("train.csv").assign(label=[i % 5 for i in range(60)]))
+    for metric, task in (("qwk", "ordinal"), ("rmse", "regression"), ("accuracy", "multiclass")):
+        assert facts(fresh, metric=metric)["task"] == task
 
 
 def test_every_metric_of_kaggles_wordings_exists() -> None:
-    assert all(get_metric(name) for name in METRICS.values())
+    assert all(get_metric(name) for name in WORDINGS)
+
+
+def test_init_tells_of_columns_and_writes_only_facts(fresh: Tiny) -> None:
+    train, test = fresh.frame("train.csv"), fresh.frame("test.csv")
+    fresh.save("train.csv", train.assign(secret=1, name=[f"n{i}" for i in range(60)]))
+    fresh.save("test.csv", test.assign(name=[f"m{i}" for i in range(20)]))
+    done = fresh.kgl("init", "--yes")
+    assert done.status == 0, done.err
+    assert "train only" in done.out and "secret" in done.out and "like ids" in done.out
+    assert "secret" not in (fresh.root / "competition.toml").read_text()
+
+
+@pytest.mark.parametrize("missing", ["NA", "", "nan"])
+def test_na_is_a_label_among_texts_and_missing_among_numbers(fresh: Tiny, missing: str) -> None:
+    train = fresh.frame("train.csv")
+    fresh.save("train.csv", train.assign(label=["yes", "no", missing] * 20))
+    assert facts(fresh)["task"] == ("multiclass" if missing == "NA" else "binary")
+    fresh.save("train.csv", train.assign(label=["1", "0", missing] * 20))
+    assert facts(fresh)["task"] == "binary"
 
 
 def test_commands_before_init_point_to_it(fresh: Tiny) -> None:

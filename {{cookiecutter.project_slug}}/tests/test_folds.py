@@ -194,16 +194,6 @@ def test_sets_of_labels_of_a_multilabel_task_are_spread() -> None:
         assert len(rows) < 5 or counts.max() - counts.min() <= 1
 
 
-def test_a_group_may_be_a_function_of_features_py(tiny: Tiny) -> None:
-    tiny.write("features.py", "def half(rows):\n    return rows['family'].str[-1]\n")
-    tiny.replace("competition.toml", 'scheme = "stratified"', 'scheme = "group"')
-    tiny.replace("competition.toml", 'group = ""', 'group = "features:half"')
-    assert tiny.kgl("folds").status == 0
-    fold = pd.read_parquet(tiny.workspace.folds).set_index("id")["fold"]
-    last = tiny.frame("train.csv").set_index("id")["family"].str[-1]
-    assert (fold.groupby(last).nunique() == 1).all()
-
-
 def test_rows_marked_external_get_ids_and_train_in_every_fold(tiny: Tiny) -> None:
     extra = "pd.DataFrame({'size': [1.0, 2.0], 'letter': 'a', 'label': [0, 1], 'external': True})"
     load = f"    return pd.concat([read_train(), {extra}]), read_test()\n"

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from kgl.errors import KglError
 from kgl.metrics import get_metric
-from kgl.scoring import decide, label_values, loss, score, truth_labels
+from kgl.scoring import check_metric, decide, label_values, loss, score, truth_labels
 from kgl.target import Target
 
 BINARY = Target("binary", ("y",), ("no", "yes"))
@@ -65,3 +66,22 @@ def test_numbers_are_scored_as_they_are() -> None:
     assert score(get_metric("mae"), one, np.array([1.0, 2.0]), np.array([[2.0], [4.0]])) == 1.5
     y, predictions = np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([[2.0, 1.0], [4.0, 1.0]])
     assert score(get_metric("mean_mae"), two, y, predictions) == 1.25
+
+
+@pytest.mark.parametrize(
+    ("metric", "target", "advice"),
+    [
+        ("rmse", BINARY, "takes values, but task binary gives labels or probabilities: kgl init task=regression"),
+        ("mean_mae", TWO_LABELS, "kgl init task=regression"),
+        ("auc", Target("regression", ("y",)), "takes probabilities, but task regression gives values"),
+        ("logloss", GRADES, "task ordinal gives labels or values"),
+        ("f1", TWO_LABELS, "does not score 2 target columns: kgl init metric=mean_f1"),
+        ("mean_rmse", Target("regression", ("y",)), "kgl init metric=rmse"),
+    ],
+)
+def test_a_metric_that_cannot_score_the_task_is_refused(metric: str, target: Target, advice: str) -> None:
+    with pytest.raises(KglError, match=advice):
+        check_metric(get_metric(metric), target)
+    check_metric(get_metric("f1"), BINARY)
+    check_metric(get_metric("mean_f1"), TWO_LABELS)
+    check_metric(get_metric("rmse"), GRADES)

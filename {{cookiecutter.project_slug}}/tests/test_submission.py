@@ -230,7 +230,8 @@ def last_run(tiny: Tiny) -> str:
 def test_a_trained_run_leaves_a_file_that_is_checked_by_submit(tiny: Tiny) -> None:
     table = submission_of(tiny)
     assert list(table["id"]) == [f"t{i}" for i in range(20)] and set(table["label"]) == {"0", "1"}
-    assert tiny.kgl("submit", "logistic-001", "--dry-run").status == 0
+    shown = tiny.kgl("submit", "logistic-001", "--dry-run")
+    assert shown.status == 0 and "  id,label\n  t0," in shown.out and "20 rows; nothing was sent" in shown.out
     tiny.write("runs/logistic-001/submission.csv", table.assign(label="2").to_csv(index=False))
     result = tiny.kgl("submit", "logistic-001", "--dry-run")
     assert result.status == 1

@@ -45,7 +45,7 @@ def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
             names = ", ".join(fact.key for fact in unsure)
             raise usage(f"{names}: not sure. Say it ({unsure[0].key}=...), or take it with --yes.")
         found = [fact if fact.sure else _ask(fact) for fact in found]
-    save_facts(workspace, {fact.key: fact.value for fact in found})
+    save_facts(workspace, {fact.key: fact.value for fact in found if fact.kept})
     if as_json:
         return click.echo(json.dumps([asdict(fact) for fact in found], indent=2))
     click.echo("written to competition.toml, where you can change each of them")
@@ -99,9 +99,9 @@ def _ask(fact: "Fact") -> "Fact":
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def folds(force: bool, as_json: bool) -> None:
     """Split the training rows, once for all experiments, as [folds] of competition.toml says."""
-    from kgl.checks import check_links
     from kgl.folds import make_folds, read_folds, save_folds, summary
     from kgl.paths import find_workspace
+    from kgl.suspects import check_split
     from kgl.tables import load_data
 
     workspace = find_workspace()
@@ -120,6 +120,6 @@ def folds(force: bool, as_json: bool) -> None:
         )
     click.echo(f"scheme {made.scheme}, {len(made.numbers)} folds: {done}")
     click.echo(table.to_string(index=False))
-    for finding in check_links(data, made.of(data)):
-        click.echo(f"{finding.what}: {finding.mend}")
+    for finding in check_split(data, made.of(data)):
+        click.echo(f"{finding.level:6} {finding.what}" + (f"\n       -> {finding.mend}" if finding.mend else ""))
     click.echo("Next: uv run kgl baseline")

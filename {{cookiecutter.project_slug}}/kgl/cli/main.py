@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import keyword
 import sys
 from typing import NoReturn
 
@@ -15,9 +16,13 @@ MORE = {
     "init": "facts",
     "folds": "facts",
     "train": "models",
+    "tune": "tune",
     "blend": "models",
+    "import": "team",
     "predict": "models",
     "status": "online",
+    "report": "report",
+    "notebook": "notebook",
     "doctor": "online",
     "rehearse": "rehearsal",
 }
@@ -35,7 +40,8 @@ class Commands(click.Group):
         """Import the module of a command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = getattr(importlib.import_module(f"kgl.cli.{MODULES[cmd_name]}"), cmd_name)
+        function = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(importlib.import_module(f"kgl.cli.{MODULES[cmd_name]}"), function)
         return command
 
     def resolve_command(

@@ -40,9 +40,10 @@ def _session() -> "Session":
     help="Time to use: too slow models are left out, seeds added (0: no limit).",
 )
 def baseline(minutes: float | None) -> None:
-    """Folds, the experiments of [baseline] or all that suit the data, a blend and a checked submission file.
+    """Folds, all experiments that suit the data, a blend and a checked submission file.
 
-    What was finished before is not trained again: stop it and start it as you like.
+    The experiments are those of [baseline], if it names any. What was finished before is not trained again: stop it
+    and start it as you like.
     """
     from kgl.baseline import run_baseline
 
@@ -166,14 +167,20 @@ def _show_board(board: "Board", metric: str, as_json: bool) -> None:
                 f" (p {line.against_best.p:.3f})" if line.against_best.word == "worse" else ""
             )
         rows.append((str(place), line.run.run, cv(line.run), verdict, line.public, line.changed))
-    rows += [("", run.run, "-", run.status, "", run.note) for run in board.unranked]
+    for run in board.unranked:
+        on = f"goes on with: {run.command}" if run.status == "stopped" and run.command else run.note
+        rows.append(("", run.run, "-", run.status, "", on))
     _print_table(("#", "run", f"CV {metric}", "against best", "public", "what changed"), rows)
+    if any(line.run.is_rosy for line in board.lines):
+        click.echo("rosy: the labels of a fold chose the epoch for it (choose=fold); honest runs stand first.")
+    if board.failed:
+        click.echo(f"failed: {', '.join(run.run for run in board.failed)}; why: log.txt in their folders in runs/")
     if board.left_out:
         click.echo(f"{board.left_out} runs of other folds or of another metric than {metric} are left out.")
     click.echo(
         "Next: uv run kgl submit, or change an experiment and train it"
         if board.lines
-        else "No runs yet: uv run kgl baseline"
+        else "No complete run yet: uv run kgl baseline"
     )
 
 
@@ -191,8 +198,9 @@ def _show_runs(runs: list["Run"], as_json: bool) -> None:
 
     new, old = runs
     if verdict := compare(get_metric(new.metric), new, old):
-        by = f"{verdict.gain:+.5f} in {new.metric} (p {verdict.p:.3f}, over {len(new.fold_scores)} folds)"
-        click.echo(f"{verdict.word}: {by}")
+        side = "better " if verdict.gain >= 0 else "worse "
+        by = f"{side if verdict.word in ('noise', 'rosy') else ''}by {abs(verdict.gain):.5f} in {new.metric}"
+        click.echo(f"{verdict.word}: {new.run} {by} (p {verdict.p:.3f}, over {len(new.fold_scores)} folds)")
     else:
         click.echo("not compared: other folds, another metric, or too few folds in common")
     scores = enumerate(zip_longest(new.fold_scores, old.fold_scores))

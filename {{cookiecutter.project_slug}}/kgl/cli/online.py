@@ -10,6 +10,8 @@ import click
 from kgl.errors import KglError, usage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kgl.competition import Competition
     from kgl.findings import Finding
     from kgl.online.journal import Event
@@ -86,7 +88,7 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, st
         refuse_sent(workspace, file)
     click.echo(f"checked      runs/{chosen.run}/{file.name}, CV {_number(chosen.cv_score)}")
     if dry_run:
-        return
+        return _show_file(file, chosen.label_order, competition)
     if not (yes or sys.stdin.isatty()):
         raise usage("nothing is sent without your word, and there is no terminal to ask on; add --yes.")
 
@@ -110,6 +112,19 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, st
     except KglError as error:
         left = error.message
     click.echo(f"scored       {_scores(event)}   ({left})\nNext: uv run kgl status")
+
+
+def _show_file(file: "Path", labels: list[str], competition: "Competition") -> None:
+    """The first lines of a submission, and which label a single probability is of."""
+    from kgl.metrics import get_metric
+
+    lines = file.read_text(encoding="utf-8").splitlines()
+    click.echo("\n".join(f"  {line[:100]}" for line in lines[:4]))
+    columns = [name for name in lines[0].split(",") if name not in competition.id]
+    takes = get_metric(competition.metric).takes
+    if competition.task == "binary" and takes == "probabilities" and len(columns) == 1:
+        click.echo(f"{columns[0]}: the probability of {labels[1]} (not of {labels[0]})")
+    click.echo(f"{len(lines) - 1:,} rows; nothing was sent. Next: uv run kgl submit {file.parent.name}")
 
 
 def _best(workspace: "Workspace", competition: "Competition") -> str:

@@ -23,7 +23,9 @@ def pick_device() -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     for number in range(torch.cuda.device_count()):
-        lock = FileLock(Path(tempfile.gettempdir()) / f"kgl-cuda-{number}.lock")
+        # by its own name: CUDA_VISIBLE_DEVICES may number the same GPUs otherwise in another process
+        name = getattr(torch.cuda.get_device_properties(number), "uuid", number)
+        lock = FileLock(Path(tempfile.gettempdir()) / f"kgl-cuda-{name}.lock")
         try:
             lock.acquire(timeout=0)
         except (Timeout, OSError):

@@ -23,13 +23,14 @@ class Vision(Experiment):
     """A network on pictures, trained as kgl/image/train.py says.
 
     Args:
-        model: any model of timm, such as resnet18, convnext_tiny.fb_in22k, vit_small_patch16_224.
+        model: any model of timm, such as resnet18, convnext_tiny.fb_in22k, vit_small_patch16_224; or a network of your
+            own: an `nn.Module` class, or a function that gives one, called with num_classes, in_chans and `params`.
         params: further arguments of `timm.create_model`, such as {"drop_path_rate": 0.1}.
         weights: "pretrained" (a file in data/weights or an attached data set, else the hub), "none" (from scratch),
             or a file of your own.
         image_size: pixels of each side. Larger sees more and takes longer, by the square.
         resize: "squash" changes the proportions of a picture, "crop" cuts, "pad" adds black.
-        in_chans: 3 colours, 1 grey, 4 with opacity.
+        in_chans: 3 colours, or 1 for grey.
         augment: how much each picture is changed each time it is seen: none, light, medium or strong.
         mirror: which mirror images show the same thing; trained on, and averaged in predictions.
         transform: a change of your own, after those: a function of a uint8 tensor (channels, height, width).
@@ -44,8 +45,12 @@ class Vision(Experiment):
         balanced: whether each class counts the same however many pictures it has.
         clip: gradients longer than this are cut; 0 for never.
         ema: a moving average of the weights predicts, with this decay (0.99 to 0.9999); 0 for none.
-        choose: "last" epoch, or the best on an inner "holdout" of the training rows, which is then not trained on.
+        choose: which epoch predicts. "last"; or the best on an inner "holdout" of the training rows, which is then not
+            trained on; or the best on the "fold" that it validates: its own labels then choose, so its score is rosy,
+            and the run is marked. A moving average counts as a network of its own.
         minutes: a fold's time; it ends with what was learnt, its learning rate lowered in time. 0 for no limit.
+            What is learnt in minutes depends on the machine and its load: such a run does not repeat itself.
+        threads: of the processor for one model; 0: as for tables, by the number of rows. All your cores for folds=0.
         precision: "auto" by the device, or fp32, bf16, fp16.
         compile: whether long trainings on a GPU are compiled.
 
@@ -53,12 +58,12 @@ class Vision(Experiment):
         experiment = Vision(model="resnet18", image_size=128, epochs=10, augment="medium")
     """
 
-    model: str = "resnet18"
+    model: str | Callable[..., Any] = "resnet18"
     params: Mapping[str, Any] = field(default_factory=dict)
     weights: str = "pretrained"
     image_size: int = 224
     resize: Fit = "squash"
-    in_chans: Literal[1, 3, 4] = 3
+    in_chans: Literal[1, 3] = 3
     augment: Literal["none", "light", "medium", "strong"] = "light"
     mirror: Mirror = "horizontal"
     transform: Callable[..., Any] | None = None
@@ -78,8 +83,9 @@ class Vision(Experiment):
     balanced: bool = False
     clip: float = 1.0
     ema: float = 0.0
-    choose: Literal["last", "holdout"] = "last"
+    choose: Literal["last", "holdout", "fold"] = "last"
     minutes: float = 0.0
+    threads: int = 0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = True
     kind: ClassVar[str] = "image"
@@ -91,16 +97,29 @@ class Vision(Experiment):
                 raise usage(f"Vision: {name}: expected {least} or more, got {getattr(self, name)}.")
 
     def check(self, target: Target, loss: str) -> None:
-        """Refuse a model that timm does not have."""
-        from kgl.image.network import check_network
+        """Refuse a model or an optimizer that timm does not have."""
+        from torch import nn
+
+        from kgl.image.network import build_optimizer, check_network
 
         check_network(self.model, self.params)
+        build_optimizer(self.optimizer, nn.Linear(1, 1), self.learning_rate)
+
+    @property
+    def peeks(self) -> bool:
+        """Whether the fold's own labels choose the epoch."""
+        return self.choose == "fold"
 
     def at_once(self) -> int | None:
-        """One training a GPU; on the CPU as cores and rows suggest."""
+        """One training a GPU, each in a process; on the CPU as `threads` leave room, else as cores and rows suggest."""
         import torch
 
-        return torch.cuda.device_count() or None
+        from kgl.cores import usable_cores
+
+        cores, gpus = usable_cores(), torch.cuda.device_count() or int(torch.backends.mps.is_available())
+        if self.threads and not gpus:
+            return max(1, cores // self.threads)
+        return min(gpus, cores) or None
 
     def augmentation(self) -> "Augment":
         """How training pictures are changed."""

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from kgl.competition import Competition, data_root, load_competition
 from kgl.errors import KglError, usage
+from kgl.image.pixels import unfold
 from kgl.paths import Workspace, find_workspace
-from kgl.tables import ID, numbered, read_table, text_ids
+from kgl.tables import ID, Data, labels_of, numbered, read_table, text_ids
 
 PATH = "path"
 SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|webp|gif|bmp|tiff?|avif|jp2|ppm|pgm)$", re.IGNORECASE)
+PACKED = re.compile(r"\.(7z|tar|tgz|tar\.\w+)$", re.IGNORECASE)
 Part = Literal["train", "test"]
 
 
@@ -38,12 +40,14 @@ def image_rows(workspace: Workspace, competition: Competition, part: Part) -> pd
     Raises:
         KglError: facts are not known yet (2); no folder, no pictures, or names that do not fit the pattern (1).
     """
-    competition.require("images.layout", f"images.{part}_dir")
     root = data_root(workspace, competition)
+    if competition.images.column.endswith("*"):
+        return _rows_of_pixels(workspace, root, competition, part)
+    competition.require("images.layout", f"images.{part}_dir")
     folder = getattr(competition.images, f"{part}_dir")
     files, others = list_files(root, folder)
     if not files:
-        raise KglError(f"no pictures in {root / folder}; run kgl download, or correct images.{part}_dir.")
+        raise KglError(f"no pictures in {root / folder}; {unpack_first(root)} or correct images.{part}_dir.")
     if others:
         click.echo(f"{folder}: {len(others)} other files are left out (the first: {others[0]})", err=True)
     table = getattr(competition.files, part)
@@ -57,7 +61,8 @@ def image_rows(workspace: Workspace, competition: Competition, part: Part) -> pd
     rows = _rows_of_files(files, folder, competition)
     if part == "train":
         competition.require("target")
-        rows[competition.target[0]] = list(_labels(files, folder, competition))
+        rows[competition.target[0]] = _labels(files, folder, competition)
+        rows = rows[rows[competition.target[0]] != ""].reset_index(drop=True)
     return rows
 
 
@@ -70,6 +75,15 @@ def list_files(root: Path, folder: str) -> tuple[list[str], list[str]]:
             stray = name.startswith(".") or not ("." not in name or SUFFIX.search(name))
             found[stray].append(Path(base, name).relative_to(root).as_posix())
     return sorted(found[0]), sorted(found[1])
+
+
+def unpack_first(root: Path) -> str:
+    """What to do where there are no pictures: archives other than zip are not unpacked by `kgl download`."""
+    packed = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if PACKED.search(path.name))
+    if not packed:
+        return "run kgl download,"
+    tool = "uvx py7zr x" if packed[0].lower().endswith(".7z") else "tar xf"
+    return f"{packed[0]} is still packed: in {root}, run {tool} {packed[0]} (and so for others),"
 
 
 class Lookup:
@@ -122,9 +136,19 @@ def _rows_of_table(table: Path, files: Sequence[str], folder: str, competition: 
     for name in {column, *competition.id} & set(rows):
         rows[name] = texts[name].astype("str")
     for name in set(competition.target if one_label else ()) & set(rows):
-        rows[name] = as_numbers(texts[name].astype("str"))
+        rows[name] = labels_of(texts[name].astype("str"))
     rows = _with_ids(rows, competition.id or (column,))
     return rows.assign(**{PATH: _find(rows[column], files, folder, table.name)})
+
+
+def _rows_of_pixels(workspace: Workspace, root: Path, competition: Competition, part: Part) -> pd.DataFrame:
+    competition.require(f"files.{part}")
+    table = root / getattr(competition.files, part)
+    rows, folder = unfold(table, competition.images.column, workspace.cache, text=competition.id)
+    same_disk = folder.drive == root.drive
+    below = PurePosixPath(Path(os.path.relpath(folder, root) if same_disk else folder).as_posix())
+    rows[PATH] = [str(below / name) for name in rows[PATH]]
+    return _with_ids(rows, competition.id)
 
 
 def _with_ids(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -157,22 +181,25 @@ def _ids_of_files(files: Sequence[str], folder: str, pattern: str) -> Iterator[l
     yield [inside(file, folder) for file in files]
 
 
-def _labels(files: Sequence[str], folder: str, competition: Competition) -> Iterator[str]:
+def _labels(files: Sequence[str], folder: str, competition: Competition) -> list[str]:
+    """The label of each file; empty for a few that have none, which are named.
+
+    Raises:
+        KglError: more than a tenth have none.
+    """
     by_folder = competition.images.layout == "folder"
     if not by_folder:
         competition.require("images.pattern")
     pattern = r"^(?P<label>[^/]+)/" if by_folder else competition.images.pattern
-    for file in files:
-        match = re.search(pattern, inside(file, folder))
-        if match and match.groupdict().get("label"):
-            yield match["label"]
-        elif by_folder:
-            raise KglError(f"{file} lies in no class folder; remove it, or correct images.train_dir or layout.")
-        else:
-            raise KglError(
-                f"{file} does not fit images.pattern {pattern!r}, which should find a group 'label' as in "
-                r"(?P<label>cat|dog)\.(?P<id>\d+); correct it in competition.toml."
-            )
+    matches = [re.search(pattern, inside(file, folder)) for file in files]
+    labels = [match.groupdict().get("label") or "" if match else "" for match in matches]
+    if stray := [file for file, label in zip(files, labels, strict=True) if not label]:
+        what = "lies in no class folder" if by_folder else f"does not fit images.pattern {pattern!r}"
+        if len(stray) > len(files) / 10:
+            advice = "images.train_dir or layout" if by_folder else r"it; it finds a group 'label': (?P<label>cat|dog)"
+            raise KglError(f"{stray[0]} {what}, like {len(stray) - 1} others; correct {advice} in competition.toml.")
+        click.echo(f"{folder}: {len(stray)} of {len(files)} pictures are left out: {stray[0]} {what}", err=True)
+    return labels
 
 
 def _find(values: pd.Series, files: Sequence[str], folder: str, table: str) -> list[str]:
@@ -189,12 +216,21 @@ def _find(values: pd.Series, files: Sequence[str], folder: str, table: str) -> l
     return paths
 
 
-def as_numbers(labels: pd.Series) -> pd.Series:
-    """Labels read as text, as numbers where none would change ('001' would); an empty cell is missing, 'NA' is not."""
-    labels = labels.mask(labels == "")
-    numbers = pd.to_numeric(labels, errors="coerce")
-    keep = (numbers.isna() & labels.notna()).any() or labels.str.fullmatch(r"0\d+").any()
-    return labels if keep else numbers
+def equal_rows(data: Data) -> NDArray[np.int64] | None:
+    """A code for each training row, the same where pictures are equal to the byte; None where no two are.
+
+    Pictures that only look alike are not searched for.
+    """
+    if PATH not in data.full:
+        return None
+    root = data_root(find_workspace(), data.competition)
+    codes = equal_files(data.full[PATH].astype(str).tolist(), root=root)
+    counts = np.bincount(codes)
+    if counts.max(initial=0) < 2:
+        return None
+    what = f"{counts[counts > 1].sum():,} pictures are equal to another ({(counts > 1).sum():,} sets)"
+    click.echo(f"{what}: each set is kept in one fold; pictures that only look alike are not searched for", err=True)
+    return codes
 
 
 def equal_files(paths: Sequence[str], *, root: Path) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """How the contest's pictures are laid out, found from folders, tables and names, for `kgl init`."""
 
-import os
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,8 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from kgl.competition import Competition, data_root
 from kgl.errors import KglError
-from kgl.image.files import SUFFIX, Lookup, inside, list_files
+from kgl.image.files import SUFFIX, Lookup, inside, list_files, unpack_first
+from kgl.image.pixels import pixel_columns
+from kgl.paths import Workspace
 from kgl.tables import read_table
 
 PATTERNS = (  # the label before the number, behind it, and with nothing between
@@ -21,71 +24,117 @@ PATTERNS = (  # the label before the number, behind it, and with nothing between
 )
 LOOK_AT = 2000  # rows of a table, or files
 ENOUGH = 0.9  # of these must fit
+PIXELS = re.compile(r"^(pix\w*?)\d+$", re.IGNORECASE)
+Found = tuple[str, Any, str]  # a dotted key, its value, and why
+Tables = Mapping[str, pd.DataFrame]
 
 
-def find_layout(root: Path) -> dict[str, Any]:
-    """Facts by dotted key, as far as they are found: `images.*`, `files.*`, `id` and `target`. Empty: no pictures.
+def find_layout(workspace: Workspace, competition: Competition) -> Iterator[Found]:
+    """`images.*`, `files.*`, and as far as the layout decides them `id` and `target`; known facts lead to the others.
 
     A table whose column names the files comes first, then a folder a class, then labels in the files' names.
+
+    Raises:
+        KglError: there are no pictures.
     """
-    files, _ = list_files(root, "")
-    if not any(SUFFIX.search(file) for file in files):  # files without any ending are pictures only beside others
-        return {}
-    train_dir = _part_dir(files, "train") or os.path.commonpath([os.path.dirname(file) for file in files])
-    test_dir = _part_dir(files, "test") or train_dir
-    facts: dict[str, Any] = {"images.train_dir": train_dir or ".", "images.test_dir": test_dir or "."}
+    root, known = data_root(workspace, competition), competition.images
+    files = [file for file in list_files(root, "")[0] if SUFFIX.search(file)]
     tables = dict(_tables(root))
-    sample = next((name for name in tables if re.search("sample|submission", Path(name).name, re.IGNORECASE)), "")
-    columns = [str(name) for name in tables.pop(sample)] if sample else ["id", "label"]
+    sample = competition.files.sample_submission or _named(tables, "sample|submission")
     if sample:
-        facts["files.sample_submission"] = sample
-    train_files = _below(files, train_dir)
-    if found := _find_table(tables, train_files, train_dir):
-        return facts | _facts_of_table(
-            tables, found, columns, _below(files, test_dir or train_dir), test_dir or train_dir
-        )
-    named = {"id": (columns[0],), "target": tuple(columns[1:]) if len(columns) == 2 else ("label",)}
-    return facts | _facts_of_names([inside(file, train_dir) for file in train_files]) | named
+        yield "files.sample_submission", sample, "by its name"
+    wanted = [str(name) for name in tables.pop(sample, ())] or ["id", "label"]
+    if not files:
+        yield from _pixels(tables, root)
+        return
+    train_dir, test_dir = known.train_dir or _part_dir(files, "train"), known.test_dir or _part_dir(files, "test")
+    train_dir = train_dir or _common(file for file in files if not test_dir or not file.startswith(test_dir + "/"))
+    test_dir = test_dir or _common(file for file in files if not file.startswith(train_dir + "/")) or train_dir
+    train_files, test_files = _below(files, train_dir), _below(files, test_dir)
+    found = None if known.layout in ("folder", "filename") else _find_table(tables, train_files, train_dir)
+    if not found and not known.train_dir:
+        train_dir = _common(train_files)  # down while there is one way
+    for part, folder, inside_it in (("train", train_dir, train_files), ("test", test_dir, test_files)):
+        yield f"images.{part}_dir", folder or ".", _kinds(inside_it)
+    if found:
+        train, column = found
+        yield "images.layout", "csv", f"{train} names the pictures"
+        yield "images.column", column, f"its values are files in {train_dir or root.name}"
+        yield "files.train", train, "it names the training pictures"
+        others = {name: table for name, table in tables.items() if name != train and column in table}
+        if test := _find_table(others, test_files, test_dir):
+            yield "files.test", test[0], "it names the test pictures"
+        yield "id", (wanted[0] if wanted[0] in tables[test[0] if test else train] else column,), "it names the rows"
+        return
+    yield from _from_names([inside(file, train_dir) for file in train_files])
+    yield "id", (wanted[0],), "first column of the sample submission" if sample else "the files' names"
+    yield "target", tuple(wanted[1:]) if len(wanted) == 2 else ("label",), "the labels of the layout"
 
 
-def _facts_of_table(
-    tables: Mapping[str, pd.DataFrame], found: tuple[str, str], wanted: Sequence[str], files: Sequence[str], folder: str
-) -> dict[str, Any]:
-    """Facts of the training table and its column; `wanted` are the columns of the submission, `files` those of test."""
-    train, column = found
-    test = _find_table({name: t for name, t in tables.items() if name != train and column in t}, files, folder)
-    known = {column, *wanted[:1], *(tables[test[0]] if test else ())}
-    target = [name for name in wanted[1:] if name in tables[train]] or [c for c in tables[train] if c not in known][:1]
-    return {
-        "images.layout": "csv",
-        "images.column": column,
-        "files.train": train,
-        **({"files.test": test[0]} if test else {}),
-        "id": (wanted[0] if wanted[0] in tables[train] else column,),
-        "target": tuple(map(str, target)),
-    }
-
-
-def _facts_of_names(names: Sequence[str]) -> dict[str, Any]:
+def _from_names(names: Sequence[str]) -> Iterator[Found]:
     """A folder a class, or the first pattern that fits the files' names with labels that repeat."""
     classes = Counter(name.split("/")[0] for name in names if "/" in name)
     if len(classes) > 1 and classes.total() >= ENOUGH * len(names):
-        return {"images.layout": "folder"}
+        yield "images.layout", "folder", f"{len(classes)} folders of pictures: {_some(classes)}"
+        return
     for pattern in PATTERNS:
         labels = Counter(match["label"] for name in names if (match := re.search(pattern, name)))
         if labels.total() >= ENOUGH * len(names) and 1 < len(labels) <= len(names) / 2:
-            return {"images.layout": "filename", "images.pattern": pattern}
-    return {}
+            yield "images.layout", "filename", f"files such as {names[0]}"
+            yield "images.pattern", pattern, f"{len(labels)} labels: {_some(labels)}"
+            return
+    raise KglError(
+        f"no labels found: no table names the training pictures, they lie in no class folders, and their names "
+        f"({', '.join(names[:3])}) hold none. Say images.train_dir=, images.layout=, images.column= or images.pattern=."
+    )
+
+
+def _pixels(tables: Tables, root: Path) -> Iterator[Found]:
+    """Pictures that stand in columns: pixel0, pixel1 and so on."""
+    for name, table in tables.items():
+        match = next(filter(None, map(PIXELS.match, map(str, table))), None)
+        if match and len(pixel_columns(table.columns, match[1])) >= 16:
+            part = "test" if "test" in Path(name).name.lower() else "train"
+            yield "images.layout", "csv", f"{name} holds pictures, a column a pixel"
+            yield "images.column", f"{match[1]}*", "they are written to data/cache once, as PNG files"
+            yield f"files.{part}", name, "by its name"
+    if not any(PIXELS.match(str(column)) for table in tables.values() for column in table):
+        raise KglError(f"{root} has no pictures; {unpack_first(root)} or put the contest's files there.")
 
 
 def _part_dir(files: Iterable[str], word: str) -> str:
     """The uppermost folder with this word in its name and pictures in or below it: the one with most of them."""
-    found = (re.search(rf"^(.*?[^/]*{word}[^/]*)/", file, re.IGNORECASE) for file in files)
-    return next((folder for folder, _ in Counter(match[1] for match in found if match).most_common(1)), "")
+    name = rf"^((?:[^/]+/)*?[^/]*(?:(?<![A-Za-z])(?i:{word})|{word.title()})[^/]*)/"
+    found = Counter(match[1] for file in files if (match := re.search(name, file)))
+    other = {"train": "test", "test": "train"}[word]
+    for folder, _ in found.most_common():
+        below = _below(files, folder)
+        if not any(re.search(rf"(?i)/[^/]*{other}[^/]*/", file[len(folder) :]) for file in below):
+            return folder
+    return ""
+
+
+def _common(files: Iterable[str]) -> str:
+    folders = {posixpath.dirname(file) for file in files}
+    return posixpath.commonpath(folders) if folders else ""
 
 
 def _below(files: Iterable[str], folder: str) -> list[str]:
-    return [file for file in files if not folder or file.startswith(folder + "/")]
+    return [file for file in files if folder in ("", ".") or file.startswith(folder + "/")]
+
+
+def _kinds(files: Sequence[str]) -> str:
+    endings = Counter(posixpath.splitext(file)[1].lower() for file in files)
+    return f"{len(files):,} pictures ({', '.join(ending for ending, _ in endings.most_common(3))})"
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:4]) + (" ..." if len(names) > 4 else "")
+
+
+def _named(tables: Iterable[str], words: str) -> str:
+    return next((name for name in tables if re.search(words, Path(name).name, re.IGNORECASE)), "")
 
 
 def _tables(root: Path) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -96,9 +145,9 @@ def _tables(root: Path) -> Iterator[tuple[str, pd.DataFrame]]:
             yield path.relative_to(root).as_posix(), read_table(path, text="all")
 
 
-def _find_table(tables: Mapping[str, pd.DataFrame], files: Sequence[str], folder: str) -> tuple[str, str] | None:
+def _find_table(tables: Tables, files: Sequence[str], folder: str) -> tuple[str, str] | None:
     """The first table with a column whose values name these files, and that column."""
-    find = Lookup(files, folder)
+    find = Lookup(files, folder or ".")
     for name, table in tables.items():
         for column in table.columns[:20]:
             values = table[column].astype("str")[:LOOK_AT]

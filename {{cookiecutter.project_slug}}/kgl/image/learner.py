@@ -1,8 +1,9 @@
 """From rows to a trained network and back: pictures of rows, targets of networks, predictions of rows."""
 
+import math
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from kgl.image.experiment import Vision
 from kgl.image.files import PATH
 from kgl.image.loader import batches
 from kgl.image.network import Network, build_network
-from kgl.image.predictor import Predictor, Spec
+from kgl.image.predictor import Predictor, Spec, save_tensors
 from kgl.image.train import Lesson, Training
 from kgl.metrics import get_metric
-from kgl.paths import find_workspace
+from kgl.paths import find_workspace, write_json
 from kgl.scoring import score
 from kgl.tables import ID
 
@@ -85,10 +86,12 @@ def album_of(rows: pd.DataFrame) -> tuple[Pictures, Array, Array]:
 
 @dataclass
 class FittedVision:
-    """A trained network."""
+    """A trained network; its learning curve, and the weights of the last epoch where another was chosen."""
 
     predictor: Predictor
     batch_size: int
+    history: list[dict[str, float | None]] = field(default_factory=list)
+    last: dict[str, Tensor] = field(default_factory=dict)
 
     def predict(self, rows: pd.DataFrame) -> Array:
         """(n, columns) predictions; rows whose picture cannot be read get the average of the training rows."""
@@ -101,6 +104,9 @@ class FittedVision:
     def save(self, folder: Path) -> None:
         """Weights, what they mean, and the code that predicts with them; no pickle."""
         self.predictor.save(folder)
+        write_json(folder / "history.json", self.history)
+        if self.last:
+            save_tensors(self.last, folder / "last.safetensors")
 
 
 def predict_pictures(predictor: Predictor, pictures: Pictures, places: Array, batch_size: int) -> Array:
@@ -138,7 +144,10 @@ def fit_vision(recipe: Vision, part: Part, setting: Setting) -> FittedVision:
     held = part.holdout & readable if recipe.choose == "holdout" else np.zeros(len(readable), dtype=bool)
     used = readable & ~held
     if int(used.sum()) < 2:
-        raise KglError(f"{int(used.sum())} of {len(used)} training rows have a readable picture; two are needed.")
+        raise KglError(
+            f"{int(used.sum())} of {len(used)} training rows remain, two are needed: "
+            f"{int((~readable).sum())} pictures cannot be read, {int(held.sum())} are held out to choose the epoch."
+        )
     if not readable.all():
         print(f"{int((~readable).sum())} of {len(readable)} training rows left out: their pictures cannot be read")
     outputs = len(setting.target.columns)
@@ -152,15 +161,19 @@ def fit_vision(recipe: Vision, part: Part, setting: Setting) -> FittedVision:
         seed=setting.seed,
     )
     print(f"{recipe.model} on {device}, weights: {network.origin}")
+    if recipe.peeks:
+        print("the epoch is chosen by the fold that it validates: its score is rosy")
     table, spec = _describe(recipe, network, part.y, used, setting)
     targets = np.full((len(pictures), outputs), np.nan, dtype=np.float32)
     targets[places[used]] = table[used]
 
-    metric = get_metric(setting.metric)
-
-    def judge(module: nn.Module) -> float:
+    def on_holdout(module: nn.Module) -> float:
         predictions = predict_pictures(Predictor(spec, module, device), pictures, places[held], recipe.batch_size)
-        return score(metric, setting.target, part.y[held], predictions)
+        return score(get_metric(setting.metric), setting.target, part.y[held], predictions)
+
+    def on_fold(module: nn.Module) -> float:
+        plain = Predictor(replace(spec, mirror="none"), module, device)  # a look, for half the time
+        return setting.watch(FittedVision(plain, recipe.batch_size).predict) if setting.watch else math.nan
 
     lesson = Lesson(
         pictures=pictures,
@@ -168,11 +181,13 @@ def fit_vision(recipe: Vision, part: Part, setting: Setting) -> FittedVision:
         targets=targets,
         class_weight=_class_weight(recipe, table[used], setting),
         absolute=setting.loss.removeprefix("mean_") in ("mae", "mape"),
-        score=judge if held.any() else None,
-        greater_is_better=metric.greater_is_better,
+        metrics=({"holdout": on_holdout} if held.any() else {}) | ({"fold": on_fold} if setting.watch else {}),
+        choose="" if recipe.choose == "last" else recipe.choose,
+        greater_is_better=get_metric(setting.metric).greater_is_better,
     )
     training = Training(recipe, network.module, spec, lesson, setting=setting, device=device)
-    return FittedVision(Predictor(spec, training.run(), device), recipe.batch_size)
+    predictor = Predictor(spec, training.run(), device)
+    return FittedVision(predictor, recipe.batch_size, training.progress.history, training.last)
 
 
 def _describe(recipe: Vision, network: Network, y: Array, used: Array, setting: Setting) -> tuple[Array, Spec]:

@@ -12,7 +12,7 @@ from kgl.cores import usable_cores
 from kgl.image.cache import Pictures
 from kgl.image.decode import Size
 from kgl.image.threads import pool
-from kgl.image.transforms import Augment, apply_own, augment_picture, draw, eval_picture
+from kgl.image.transforms import Augment, apply_own, augment_lightly, augment_picture, draw, eval_picture
 
 Rows = NDArray[np.int64]
 Batch = tuple[torch.Tensor, Rows]  # uint8 (n, channels, height, width), channels innermost in memory; the rows' numbers
@@ -81,10 +81,12 @@ def _assemble(
     pictures: Pictures, rows: Rows, *, size: Size, augment: Augment | None, numbers: NDArray[np.float32], pin: bool
 ) -> Batch:
     batch = torch.empty((len(rows), *size, pictures.channels), dtype=torch.uint8, pin_memory=pin)
-    places = batch.numpy()
-    for place, row in zip(places, rows, strict=True):
-        picture = pictures[int(row)]
-        place[...] = augment_picture(picture, size, augment, numbers[row]) if augment else eval_picture(picture, size)
+    places, found = batch.numpy(), (pictures[row] for row in rows.tolist())
+    if augment and augment.level == "light":
+        augment_lightly(places, found, augment, numbers[rows])
+    else:
+        for place, picture, drawn in zip(places, found, numbers[rows], strict=True):
+            place[...] = augment_picture(picture, size, augment, drawn) if augment else eval_picture(picture, size)
     return batch.permute(0, 3, 1, 2), rows
 
 

@@ -1,16 +1,19 @@
 """Networks: any model of timm, built, and its parameters put into groups."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from timm.data.config import resolve_model_data_config
 from torch import nn
+from torch.optim import Optimizer
 
 from kgl.config import nearest
 from kgl.errors import usage
+from kgl.image.predictor import create_module
 from kgl.image.weights import PRETRAINED, RANDOM, config_beside, find_weights, greet_hub, origin_of, plain_errors
 
 
@@ -36,7 +39,7 @@ def keyed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def check_network(model: str, params: Mapping[str, Any]) -> None:
+def check_network(model: str | Callable[..., Any], params: Mapping[str, Any]) -> None:
     """Refuse a model that timm does not have, and parameters that the workspace sets itself.
 
     Raises:
@@ -44,7 +47,7 @@ def check_network(model: str, params: Mapping[str, Any]) -> None:
     """
     import timm
 
-    if not timm.is_model(model):
+    if isinstance(model, str) and not timm.is_model(model):
         hint = nearest(model.split(".")[0], timm.list_models())
         raise usage(f"model: timm {timm.__version__} has no '{model}'.{hint} All of them: timm.list_models().")
     for key in ("pretrained", "num_classes", "checkpoint_path"):
@@ -57,7 +60,7 @@ def check_network(model: str, params: Mapping[str, Any]) -> None:
 
 
 def build_network(
-    model: str,
+    model: str | Callable[..., Any],
     *,
     outputs: int,
     image_size: int,
@@ -69,7 +72,7 @@ def build_network(
     """Make a network, the same for the same seed.
 
     Args:
-        model: a name of timm, such as `resnet18` or `convnext_tiny.fb_in22k`.
+        model: a name of timm, such as `resnet18` or `convnext_tiny.fb_in22k`, or a class or function of one's own.
         outputs: numbers that it gives for each picture; 0: its features.
         image_size: height and width in pixels; told to models that are made for one size.
         in_chans: channels of a picture.
@@ -82,6 +85,8 @@ def build_network(
     """
     import timm
 
+    if not isinstance(model, str):
+        return _own_network(model, {"num_classes": outputs, "in_chans": in_chans, **(params or {})}, weights, seed)
     config = timm.get_pretrained_cfg(model)
     arguments = {"model_name": model, "num_classes": outputs, "in_chans": in_chans, **(params or {})}
     overlay = arguments.pop("pretrained_cfg_overlay", None) or {}
@@ -98,9 +103,21 @@ def build_network(
         if file is not None:
             torch.manual_seed(keyed(seed))
             _check_loaded(module, timm.create_model(**arguments, pretrained=False))
-    data = timm.data.resolve_model_data_config(module)  # type: ignore[no-untyped-call]
+    data = resolve_model_data_config(module)  # type: ignore[no-untyped-call]
     mean, std = _for_channels(data["mean"], in_chans), _for_channels(data["std"], in_chans)
     return Network(module, arguments, mean, std, origin_of(module, weights, file))
+
+
+def _own_network(model: Callable[..., Any], settings: dict[str, Any], weights: str, seed: int) -> Network:
+    """A network of one's own, by the place where it is found again; pictures come to it between -1 and 1."""
+    place = f"{model.__module__}:{model.__qualname__}"
+    if weights != RANDOM:
+        raise usage(f"weights: {place} is a network of your own and begins from scratch; set weights={RANDOM}.")
+    torch.manual_seed(keyed(seed))
+    with plain_errors(place, None):
+        module = create_module({"model_name": place, **settings})
+    half = (0.5,) * int(settings["in_chans"])
+    return Network(module, {"model_name": place, **settings}, half, half, origin_of(module, weights, None))
 
 
 def _check_loaded(module: nn.Module, fresh: nn.Module) -> None:
@@ -123,6 +140,25 @@ def _for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]
     return tuple(float(values[i % len(values)]) for i in range(channels))
 
 
+def build_optimizer(name: str, groups: Any, learning_rate: float) -> Optimizer:
+    """An optimizer of timm.
+
+    Raises:
+        KglError: timm has none of that name (status 2).
+    """
+    import timm.optim
+
+    optim: Any = timm.optim  # mypy does not see what it hands on
+    try:
+        optimizer: Optimizer = optim.create_optimizer_v2(groups, opt=name, lr=learning_rate)
+    except (AssertionError, ValueError, KeyError):
+        raise usage(f"optimizer: timm has no '{name}'; use adamw, sgd, lion or another name of timm.optim.") from None
+    for group in optimizer.param_groups:
+        if "fused" in group and group["params"][0].is_cpu:
+            group["fused"] = True  # once through memory, not ten times: a tenth less for a step of a small network
+    return optimizer
+
+
 def parameter_groups(
     module: nn.Module, *, weight_decay: float, layer_decay: float | None, head_scale: float
 ) -> list[dict[str, Any]]:
@@ -132,13 +168,15 @@ def parameter_groups(
         layer_decay: the learning rate of each layer over that of the one above it (0.65 to 0.9 for transformers).
         head_scale: the head's learning rate over that of the rest.
     """
-    from timm.optim import param_groups_layer_decay, param_groups_weight_decay
+    import timm.optim
 
+    optim: Any = timm.optim
     skipped: Any = getattr(module, "no_weight_decay", tuple)()
     if layer_decay is None:
-        groups = param_groups_weight_decay(module, weight_decay, no_weight_decay_list=skipped)
+        groups = optim.param_groups_weight_decay(module, weight_decay, no_weight_decay_list=skipped)
     else:
-        groups = param_groups_layer_decay(module, weight_decay, no_weight_decay_list=skipped, layer_decay=layer_decay)
+        more = {"no_weight_decay_list": skipped, "layer_decay": layer_decay}
+        groups = optim.param_groups_layer_decay(module, weight_decay, **more)
     head = {id(p) for p in head_of(module).parameters()}
     divided = []
     for group in groups:
@@ -152,6 +190,8 @@ def parameter_groups(
 
 def head_of(module: nn.Module) -> nn.Module:
     """The last layer, which is new for each task."""
+    if not hasattr(module, "get_classifier"):  # one's own
+        return [layer for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
     head: Any = module.get_classifier()  # type: ignore[operator]
     return nn.ModuleList(head) if isinstance(head, tuple) else head
 

@@ -7,8 +7,9 @@ A copy of this file lies beside every saved model, and predicts without the work
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class Spec:
     """All that prediction needs beside the weights.
 
     Args:
-        arguments: those of `timm.create_model`.
+        arguments: those of `create_module`.
         image_size, channels, fit: how a file becomes a picture; see `decode`.
         mean, std: of each channel of pictures between 0 and 1.
         mirror: which mirror images are predicted too, and averaged.
@@ -80,14 +81,14 @@ class Predictor:
 
     def predict(self, batches: Iterable[Tensor]) -> Array:
         """(n, columns) float64 predictions of batches of uint8 pictures, (n, channels, size, size)."""
-        parts = [self._probe(batch).cpu().numpy() for batch in batches]
+        parts = [self._probe(batch).numpy() for batch in batches]
         return self.spec.values(np.concatenate(parts)) if parts else np.zeros((0, len(self.spec.columns)))
 
     @torch.inference_mode()
     def _probe(self, batch: Tensor) -> Tensor:
         try:
             pictures = self.normalise(batch)
-            views = [self.module(pictures.flip(dims)).float() for dims in MIRRORS[self.spec.mirror]]
+            views = [self.module(pictures.flip(dims)).float().cpu() for dims in MIRRORS[self.spec.mirror]]
             return torch.stack([self.spec.predictions(view) for view in views]).mean(dim=0)
         except RuntimeError as error:
             if not is_out_of_memory(error) or len(batch) == 1:
@@ -112,18 +113,20 @@ class Predictor:
 
     def save(self, folder: Path) -> None:
         """Write weights, spec, and the code that predicts with them."""
-        from safetensors.torch import save_file
-
-        state, plain = self.module.state_dict(), torch.contiguous_format
-        save_file({name: t.cpu().clone(memory_format=plain) for name, t in state.items()}, folder / WEIGHTS)
+        save_tensors(self.module.state_dict(), folder / WEIGHTS)
         versions = {"torch": torch.__version__, "timm": timm.__version__}
         (folder / SPEC).write_text(json.dumps(asdict(self.spec) | {"versions": versions}, indent=2), encoding="utf-8")
         here = Path(__file__)
         copies = {here: "predict.py", here.with_name("decode.py"): "kgl/image/decode.py"}
         copies |= {here.parents[1] / "errors.py": "kgl/errors.py"}
-        (folder / "kgl" / "image").mkdir(parents=True)
+        own, colon, _ = self.spec.arguments["model_name"].partition(":")
+        if colon:
+            copies |= {Path(str(sys.modules[own].__file__)): own.replace(".", "/") + ".py"}
         for source, copy in copies.items():
+            (folder / copy).parent.mkdir(parents=True, exist_ok=True)
             (folder / copy).write_text(source.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
+            for package in list(Path(copy).parents)[:-1]:  # else an installed kgl would come before the copy
+                (folder / package / "__init__.py").touch()
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> "Predictor":
@@ -134,9 +137,19 @@ class Predictor:
         del values["versions"]
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         spec = Spec(**values)
-        module = timm.create_model(**spec.arguments, pretrained=False)
+        module = create_module(spec.arguments)
         module.load_state_dict(load_file(folder / WEIGHTS))
         return cls(spec, module, device)
+
+
+def create_module(arguments: Mapping[str, Any]) -> nn.Module:
+    """A network without its weights: a model of timm, or for `module:name` what one's own file has of that name."""
+    own, colon, name = arguments["model_name"].partition(":")
+    if not colon:
+        return timm.create_model(**arguments, pretrained=False)
+    settings = {key: value for key, value in arguments.items() if key != "model_name"}
+    module: nn.Module = getattr(import_module(own), name)(**settings)
+    return module
 
 
 class Normalise:
@@ -156,9 +169,17 @@ class Normalise:
         return flat.view(n, h, w, c).permute(0, 3, 1, 2)
 
 
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write weights as safetensors."""
+    from safetensors.torch import save_file
+
+    plain = torch.contiguous_format
+    save_file({name: t.detach().cpu().clone(memory_format=plain) for name, t in tensors.items()}, path)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory was too small, that of a GPU or of the machine."""
-    words = ("not enough memory", "can't allocate memory", "out of memory")
+    words = ("not enough memory", "can't allocate memory", "out of memory", "could not create a primitive")  # oneDNN's
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error).lower() for word in words)
 
 

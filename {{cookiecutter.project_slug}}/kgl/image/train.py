@@ -7,16 +7,16 @@ started again ends with the same weights, bit for bit on a CPU, as one that was 
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from timm.optim import create_optimizer_v2
-from timm.scheduler import create_scheduler_v2
-from timm.utils import ModelEmaV3
+from timm.scheduler.scheduler_factory import create_scheduler_v2
+from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
@@ -26,16 +26,17 @@ from kgl.image.cache import Pictures
 from kgl.image.checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
 from kgl.image.device import pick_precision
 from kgl.image.loader import batches, epoch_order, train_batch_count
-from kgl.image.network import freeze, keyed, parameter_groups
+from kgl.image.network import build_optimizer, freeze, keyed, parameter_groups
 from kgl.image.predictor import CLASSES, Normalise, Spec, is_out_of_memory
 
 if TYPE_CHECKING:
     from kgl.image.experiment import Vision
 
 Array = NDArray[Any]
-SAVE_EVERY = 300.0  # seconds between checkpoints inside an epoch
+SAVE_EVERY = 120.0  # seconds between checkpoints: the most that a kill costs; one of a large network takes a second
 LOOK_EVERY = 50  # steps between looks at the loss: each makes a GPU wait
 COMPILE_PAYS_FROM = 300_000  # pictures in all epochs: compiling takes about a minute
+WATCH_SHARE, WATCH_FREE = 1 / 3, 1.0  # of an epoch's time, and seconds: what looking at the metric may take
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ class Lesson:
     pictures: of all rows. rows: those that are trained on, positions in `pictures`.
     targets: (len(pictures), outputs) float32: shares of classes, 0/1 of labels or standardised values; NaN elsewhere.
     class_weight: a weight a class, or None. absolute: whether values are learnt by absolute errors.
-    score: the contest's metric of a network on the inner holdout and whether greater is better; None without a holdout.
+    metrics: the contest's metric of a network by the name of the part that it is measured on, such as "holdout".
+    choose: the part by which the best epoch is chosen; empty for the last epoch.
+    greater_is_better: of the metric.
     """
 
     pictures: Pictures
@@ -53,7 +56,8 @@ class Lesson:
     targets: Array
     class_weight: Array | None = None
     absolute: bool = False
-    score: Callable[[nn.Module], float] | None = None
+    metrics: Mapping[str, Callable[[nn.Module], float]] = field(default_factory=dict)
+    choose: str = ""
     greater_is_better: bool = True
 
 
@@ -68,7 +72,9 @@ class Progress:
     threads: int = 1  # sums depend on it
     seconds: float = 0.0
     best: float | None = None
-    history: list[str] = field(default_factory=list)
+    watch_every: int = 1  # epochs
+    said: list[str] = field(default_factory=list)
+    history: list[dict[str, float | None]] = field(default_factory=list)  # an epoch each
     scaler: dict[str, Any] = field(default_factory=dict)
 
 
@@ -95,18 +101,14 @@ class Training:
         device: torch.device,
     ) -> None:
         self.recipe, self.spec, self.lesson, self.device = recipe, spec, lesson, device
-        self.seed, self.scratch, self.name = setting.seed, setting.scratch, setting.name
+        self.seed, self.scratch, self.name, self.metric = setting.seed, setting.scratch, setting.name, setting.metric
         self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.size = recipe.batch_size * recipe.accumulate
         self.steps = train_batch_count(len(lesson.rows), self.size)  # an epoch
         self.total = self.steps * recipe.epochs
-        groups = parameter_groups(
-            self.module,
-            weight_decay=recipe.weight_decay,
-            layer_decay=recipe.layer_decay,
-            head_scale=recipe.head_scale,
-        )
-        self.optimizer = create_optimizer_v2(groups, opt=recipe.optimizer, lr=recipe.learning_rate)
+        decay, scale = recipe.weight_decay, recipe.head_scale
+        groups = parameter_groups(self.module, weight_decay=decay, layer_decay=recipe.layer_decay, head_scale=scale)
+        self.optimizer = build_optimizer(recipe.optimizer, groups, recipe.learning_rate)
         self.schedule, _ = create_scheduler_v2(
             self.optimizer,
             sched="cosine",
@@ -125,19 +127,19 @@ class Training:
         weight = lesson.class_weight
         self.class_weight = None if weight is None else torch.tensor(weight, dtype=torch.float32, device=device)
         self.forward = torch.compile(self.module) if self._compile_pays() else self.module
-        self.progress = Progress(parts=recipe.accumulate, threads=setting.threads)
-        self.best: dict[str, Tensor] = {}
+        self.progress = Progress(parts=recipe.accumulate, threads=recipe.threads or setting.threads)
+        self.best: dict[str, Tensor] = {}  # weights, where an epoch is chosen
+        self.last: dict[str, Tensor] = {}  # of the network that would predict, where another was chosen
         self.loss_sum = torch.zeros((), device=device)
 
     def _compile_pays(self) -> bool:
-        if self.device.type != "cuda" or sys.platform == "win32":
-            return False
-        return self.recipe.compile and self.total * self.size >= COMPILE_PAYS_FROM
+        possible = self.recipe.compile and self.device.type == "cuda" and sys.platform != "win32"
+        return possible and self.total * self.size >= COMPILE_PAYS_FROM
 
     def run(self) -> nn.Module:
         """Train to the end, or to the time limit, and give back the network that predicts.
 
-        That is the one of the last epoch, its moving average if there is one, or the best on the inner holdout.
+        That is the one of the last epoch, its moving average if there is one, or the best by `Lesson.choose`.
 
         Raises:
             KglError: the loss is no longer a number, or memory is too small for two pictures.
@@ -152,17 +154,16 @@ class Training:
             self._say(f"{self.recipe.minutes:g} minutes are over: {self.progress.step} of {self.total} steps")
         chosen: nn.Module = self.ema.module if self.ema else self.module
         if self.best:
+            self.last = _copy(chosen)
             chosen.load_state_dict(self.best)
         return chosen.requires_grad_(True)
 
     def _epoch(self) -> None:
-        now, began = self.progress, time.monotonic()
+        now, first, began = self.progress, self.progress.batch, time.monotonic()
         freeze(self.module, now.epoch < self.recipe.frozen_epochs)
-        order = epoch_order(self.lesson.rows, seed=self.seed, epoch=now.epoch)
-        first = now.batch
         for pictures, rows in batches(
             self.lesson.pictures,
-            order,
+            epoch_order(self.lesson.rows, seed=self.seed, epoch=now.epoch),
             batch_size=self.size,
             size=(self.spec.image_size, self.spec.image_size),
             augment=self.recipe.augmentation(),
@@ -176,11 +177,11 @@ class Training:
             if now.step % LOOK_EVERY == 0:
                 self._check_loss()
                 self._show((now.batch - first) * self.size / (time.monotonic() - began))
-            if time.monotonic() - self.saved > SAVE_EVERY and now.batch < self.steps:
+            if now.batch < self.steps:
                 self._save()
             if self._time_is_over():
-                return
-        self._end_epoch(time.monotonic() - began, first)
+                break
+        self._end_epoch(time.monotonic() - began, now.batch - first)
 
     def _step(self, pictures: Tensor, targets: Tensor) -> None:
         """One step of the optimizer; where memory is too small the rows go through in smaller parts."""
@@ -220,7 +221,7 @@ class Training:
     def _loss(self, x: Tensor, y: Tensor) -> Tensor:
         if self.mixes and len(x) > 1:
             x, y = self.mixes[int(torch.randint(len(self.mixes), ()))](x, y)
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+        with self._autocast():
             outputs = self.forward(x).float()
         smoothing = self.recipe.label_smoothing
         if self.spec.task in CLASSES:
@@ -228,6 +229,9 @@ class Training:
         if self.spec.task == "multilabel":
             return F.binary_cross_entropy_with_logits(outputs, y * (1 - smoothing) + smoothing / 2)
         return F.l1_loss(outputs, y) if self.lesson.absolute else F.mse_loss(outputs, y)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self.precision == torch.float32 else torch.autocast(self.device.type, self.precision)
 
     def _place(self) -> int:
         """The place in the schedule: the step, or further where time would run out before the learning rate is low."""
@@ -240,12 +244,11 @@ class Training:
 
     def _check_loss(self) -> None:
         """Stop where the loss is no number any more, before such weights are saved."""
-        now = self.progress
         if not math.isfinite(float(self.loss_sum)):
-            rate = self.optimizer.param_groups[-1]["lr"]
+            place = f"epoch {self.progress.epoch + 1}, step {self.progress.step}, learning rate {self._rate():.1e}"
             raise KglError(
-                f"the loss is no longer a number (epoch {now.epoch + 1}, step {now.step}, learning rate {rate:.1e}, "
-                f"{str(self.precision).removeprefix('torch.')}); lower learning_rate or set precision=fp32."
+                f"the loss is no longer a number ({place}, {str(self.precision).removeprefix('torch.')}); "
+                "lower learning_rate or set precision=fp32."
             )
 
     def _show(self, speed: float) -> None:
@@ -255,40 +258,64 @@ class Training:
             line = f"{self.name}  epoch {now.epoch + 1}  step {now.batch}/{self.steps}  {speed:.0f} pictures/s"
             print(line, end="\r", file=sys.stderr, flush=True)
 
-    def _end_epoch(self, seconds: float, first: int) -> None:
-        now = self.progress
+    def _rate(self) -> float:
+        """The learning rate of a layer that is neither slowed nor hurried."""
+        group = self.optimizer.param_groups[0]
+        return float(group["lr"] / group.get("lr_scale", 1.0))
+
+    def _end_epoch(self, seconds: float, batches: int) -> None:
+        """Measure, tell and save. `batches` of the epoch were done in `seconds`, the others before a restart."""
         self._check_loss()
-        speed = (now.batch - first) * self.size / max(seconds, 1e-9)
-        line = f"epoch {now.epoch + 1}/{self.recipe.epochs}  loss {float(self.loss_sum) / self.steps:.4f}"
-        line += f"{self._judge()}  {speed:.0f} pictures/s  {seconds:.1f} s"
+        now, loss, speed = self.progress, float(self.loss_sum) / self.progress.batch, batches * self.size / seconds
+        found = self._look(seconds / batches * self.steps)
         now.epoch, now.batch = now.epoch + 1, 0
         self.loss_sum.zero_()
-        self._say(line)
+        known = {name: value if math.isfinite(value) else None for name, value in found.items()}
+        times = {"seconds": round(seconds, 3), "pictures_a_second": round(speed, 1)}
+        record = {"epoch": now.epoch, "step": now.step, "loss": loss, "learning_rate": self._rate()}
+        now.history.append({**record, **known, **times})
+        line = f"epoch {now.epoch}/{self.recipe.epochs}  loss {loss:.4f}  rate {self._rate():.1e}"
+        for part in self.lesson.metrics:
+            if part in found:
+                line += f"  {self.metric if part == 'fold' else part} {found[part]:.5f}"
+                line += f" (ema {found[part + '_ema']:.5f})" if self.ema else ""
+        self._say(f"{line}  {speed:.0f} pictures/s  {seconds:.1f} s")
         self._save()
 
-    def _judge(self) -> str:
-        """The contest's metric on the inner holdout, and the best weights so far; equal ones: the later."""
-        if self.lesson.score is None:
-            return ""
-        networks = {"holdout": self.module} | ({"ema": self.ema.module} if self.ema else {})
-        words = ""
-        for name, module in networks.items():
-            value = self.lesson.score(module)
-            words += f"  {name} {value:.5f}"
-            gain = value if self.lesson.greater_is_better else -value
-            if self.progress.best is None or gain >= self.progress.best:
-                self.progress.best = gain
-                self.best = {key: tensor.detach().cpu().clone() for key, tensor in module.state_dict().items()}
-        return words
+    def _look(self, epoch_seconds: float) -> dict[str, float]:
+        """The metric of the network and of its average on each part, and the best weights; equal ones: the later.
+
+        What does not choose is looked at less often where that takes too much of the time.
+        """
+        now, lesson, found, took = self.progress, self.lesson, dict[str, float](), 0.0
+        networks = {"": self.module} | ({"_ema": self.ema.module} if self.ema else {})
+        due = now.epoch % now.watch_every == 0 or now.epoch + 1 == self.recipe.epochs
+        for part in [part for part in lesson.metrics if due or part == lesson.choose]:
+            began = time.monotonic()
+            for which, module in networks.items():
+                with self._autocast():
+                    found[part + which] = value = lesson.metrics[part](module)
+                if part == lesson.choose:
+                    self._keep_if_best(value if lesson.greater_is_better else -value, module)
+            took += time.monotonic() - began if part != lesson.choose else 0
+        if now.epoch == 0 and took > max(WATCH_FREE, WATCH_SHARE * epoch_seconds):
+            now.watch_every = math.ceil(took / epoch_seconds / WATCH_SHARE)
+            self._say(f"the fold is looked at every {now.watch_every} epochs: that takes {took:.0f} s")
+        return found
+
+    def _keep_if_best(self, gain: float, module: nn.Module) -> None:
+        if math.isfinite(gain) and (self.progress.best is None or gain >= self.progress.best):
+            self.progress.best, self.best = gain, _copy(module)
 
     def _say(self, line: str) -> None:
         """A line for the log, and for who watches."""
-        self.progress.history.append(line)
+        self.progress.said.append(line)
         print(line)
         print(f"{self.name}  {line}".strip(), file=sys.stderr, flush=True)
 
     def _save(self) -> None:
-        if self.scratch is None:
+        """Write a checkpoint, if it is time for one."""
+        if self.scratch is None or time.monotonic() - self.saved < SAVE_EVERY:
             return
         self._check_loss()
         now = self.progress
@@ -312,6 +339,10 @@ class Training:
         self.scaler.load_state_dict(self.progress.scaler)
         self.best = parts.get("best", {})
         self.loss_sum.copy_(parts["sum"]["loss"])
-        for line in self.progress.history:
+        for line in self.progress.said:
             print(line)
         self._say(f"goes on at epoch {self.progress.epoch + 1}, step {self.progress.step + 1} of {self.total}")
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}

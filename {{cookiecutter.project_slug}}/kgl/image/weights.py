@@ -24,6 +24,7 @@ def find_weights(model: str, weights: str = PRETRAINED) -> Path | None:
 
     Looked for in data/weights and in attached data sets: the file that is named, or `<model>.safetensors`, or
     `model.safetensors` in a folder called like the model (and .bin, .pth, .pt); then in what the hub sent earlier.
+    A model without a tag (`resnet18`) takes a file with any (`resnet18.a1_in1k.safetensors`).
 
     Raises:
         KglError: a file is named that does not exist.
@@ -35,14 +36,33 @@ def find_weights(model: str, weights: str = PRETRAINED) -> Path | None:
     found = []
     for folder in (workspace.root / "data" / "weights", KAGGLE_INPUTS[-1]):
         for path in _weight_files(folder, load_competition(workspace).slug):
-            name = path.stem if path.stem not in ("model", "pytorch_model") else path.parent.name
-            if path.name in wanted if weights != PRETRAINED else name in (model, f"timm_{model}"):
+            name = _model_of(path)
+            if path.name in wanted if weights != PRETRAINED else model in (name, name.partition(".")[0]):
                 return path
             found.append(path.name)
     if weights != PRETRAINED:
         raise KglError(f"weights: no file {weights} in the workspace, data/weights or /kaggle/input."
                        f"{nearest(weights, found)}")  # fmt: skip
     return _sent_earlier(model)
+
+
+def _model_of(path: Path) -> str:
+    """The model that a file of weights is called after."""
+    name = path.stem if path.stem not in ("model", "pytorch_model") else path.parent.name
+    return name.removeprefix("timm_")
+
+
+def _use_another(model: str) -> str:
+    """What to type where there are weights of other models."""
+    import timm
+
+    workspace = find_workspace()
+    files = _weight_files(workspace.root / "data" / "weights", load_competition(workspace).slug)
+    others = {name: None for path in files if (name := _model_of(path).partition(".")[0]) != model}
+    known = [name for name in others if timm.is_model(name)]
+    if not known:
+        return ""
+    return f"; data/weights has {', '.join(known)}: add backbone={known[0]} (of Embeddings) or model={known[0]}"
 
 
 def _sent_earlier(model: str) -> Path | None:
@@ -60,7 +80,7 @@ def _sent_earlier(model: str) -> Path | None:
 def greet_hub() -> None:
     """Raise at once where there is no connection: the hub's client would try for a minute."""
     from huggingface_hub import constants
-    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+    from huggingface_hub.utils import get_session
 
     get_session().head(constants.ENDPOINT, timeout=10)
 
@@ -102,7 +122,8 @@ def plain_errors(model: str, file: Path | None) -> Iterator[None]:
             raise
         raise KglError(
             f"the weights of {model} are not on this machine and the hub cannot be reached ({type(error).__name__}); "
-            f"put {model}.safetensors into data/weights, attach it on Kaggle, or set weights={RANDOM}."
+            f"make the folder data/weights and put {model}.safetensors into it, or attach it on Kaggle; "
+            f"weights={RANDOM} trains a network from scratch{_use_another(model)}."
         ) from error
 
 

@@ -12,35 +12,20 @@ from kgl.rehearsal.contest import Answer, PracticeContest
 SIDE = 32  # pixels of a picture; the originals have eight
 TRAIN = 1197  # of 1797 pictures
 COLUMNS = ("id", "label")
+# The rest is for `kgl init`.
 FACTS = """\
 slug = "digits"
-title = "digits (sample)"
 kind = "image"
-task = "multiclass"
-metric = "accuracy"
-id = ["id"]
-target = ["label"]
-
-[files]
-train = "train.csv"
-sample_submission = "sample_submission.csv"
 
 [folds]
-scheme = "stratified"
 n_splits = 3
-
-[images]
-train_dir = "train"
-test_dir = "test"
-layout = "csv"
-column = "id"
 
 [baseline]
 experiments = ["tiny"]
 """
 
 
-def digits_contest(seed: int = 1994) -> PracticeContest:
+def sample_contest(seed: int = 1994) -> PracticeContest:
     """The contest: a folder of pictures each for train and test, a table of labels, hidden labels in two halves."""
     from sklearn.datasets import load_digits
 

@@ -5,15 +5,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from kgl.competition import load_competition
 from kgl.errors import KglError
 from kgl.paths import Workspace, write_text
-from kgl.rehearsal.digits import FACTS as DIGITS_FACTS
-from kgl.rehearsal.digits import digits_contest
 from kgl.rehearsal.server import PracticeKaggle, Submission
-from kgl.rehearsal.titanic import sample_contest
 from kgl.session import Say
 
 NOT_COPIED = (
@@ -28,7 +26,7 @@ NOT_COPIED = (
     "uv.lock",
     "submissions.jsonl",
 )
-SAMPLE_FACTS = 'slug = "titanic"\nkind = "tabular"\n'
+SAMPLES = {"image": "kgl.rehearsal.digits"}  # by kind; the others are table contests
 
 
 def rehearse(workspace: Workspace, say: Say = print) -> Submission:
@@ -49,14 +47,12 @@ def rehearse(workspace: Workspace, say: Say = print) -> Submission:
         copy, home = Path(folder) / "workspace", Path(folder) / "home"
         shutil.copytree(workspace.root, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
         commands = [["download"], ["baseline"], ["board"], ["submit", "--yes"]]
-        make_contest = sample_contest
-        if load_competition(workspace).kind == "image":
-            make_contest = digits_contest
-            write_text(copy / "competition.toml", DIGITS_FACTS)
-        elif load_competition(workspace).target != ("Survived",):
-            write_text(copy / "competition.toml", SAMPLE_FACTS)
+        facts = load_competition(workspace)
+        sample = import_module(SAMPLES.get(facts.kind, "kgl.rehearsal.titanic"))
+        if facts.target != ("Survived",):  # starter titanic knows the facts of its sample
+            write_text(copy / "competition.toml", sample.FACTS)
             commands.insert(1, ["init", "--yes"])
-        with PracticeKaggle(make_contest()) as kaggle:
+        with PracticeKaggle(sample.sample_contest()) as kaggle:
             contest = kaggle.contest
             say(f"Practice Kaggle on 127.0.0.1:{kaggle.port}, {contest.title}, {contest.daily_limit} submissions a day")
             environment = kaggle.environment(home) | {"PYTHONPATH": str(copy), "PYTHONIOENCODING": "utf-8"}

@@ -4,7 +4,6 @@
 whatever the port. Addresses, JSON and the order of calls are those of kaggle 2.2 and kagglesdk 0.1.3x.
 """
 
-import io
 import json
 import os
 import re
@@ -47,7 +46,7 @@ class Submission:
 
 class PracticeKaggle:
     """The practice Kaggle with one contest and one user. A method `api_list_data_files` answers `ListDataFiles`:
-    a dict goes out as JSON, bytes as a file, a text is an address in the storage that the client is sent to.
+    a dict goes out as JSON, a text is an address in the storage that the client is sent to.
 
     with PracticeKaggle(contest) as kaggle:
         subprocess.run([...], env=kaggle.environment(home))
@@ -115,10 +114,8 @@ class PracticeKaggle:
         answer = self.call(exchange.endpoint, request)
         if isinstance(answer, dict):
             exchange.send(200, answer)
-        elif isinstance(answer, str):
-            exchange.send(302, Location=f"{STORAGE}{quote(answer)}?signature=practice")
         else:
-            exchange.send_content(answer, self.contest.changed)
+            exchange.send(302, Location=f"{STORAGE}{quote(answer)}?signature=practice")
 
     def check(self, exchange: Exchange, request: Json) -> None:
         """Who asks, for which contest, and are its rules accepted?"""
@@ -130,13 +127,13 @@ class PracticeKaggle:
             sentence = "You must accept this competition's rules before you'll be able to download files or submit."
             raise Refused(403, sentence, "PERMISSION_DENIED", "RulesAcceptanceRequired")
 
-    def call(self, endpoint: str, request: Json) -> Json | str | bytes:
+    def call(self, endpoint: str, request: Json) -> Json | str:
         """The answer of an endpoint."""
         method = getattr(self, "api" + re.sub("([A-Z])", r"_\1", endpoint).lower(), None)
         if method is None:
             raise Refused(404, f"The practice Kaggle has no {endpoint}", "NOT_FOUND")
         with self.lock:
-            answer: Json | str | bytes = method(request)
+            answer: Json | str = method(request)
         return answer
 
     # The user and the contest
@@ -152,11 +149,6 @@ class PracticeKaggle:
         about |= {"maxDailySubmissions": contest.daily_limit, "evaluationMetric": contest.metric, "maxTeamSize": 5}
         about |= {"userHasEntered": contest.entered, "reward": "Knowledge"}
         return about | ({"userRank": teams.index(self.team) + 1} if self.team in teams else {})
-
-    def api_list_competitions(self, request: Json) -> Json:
-        search = request.get("search", "").lower()
-        found = search in self.contest.slug or search in self.contest.title.lower()
-        return page([self.api_get_competition({})] if found else [], request, "competitions")
 
     def api_list_competition_pages(self, request: Json) -> Json:
         pages = {"Description": self.contest.title, "Evaluation": self.contest.metric} | self.contest.pages
@@ -275,14 +267,6 @@ class PracticeKaggle:
 
     def api_get_leaderboard(self, request: Json) -> Json:
         return page(self.standings(), request, "submissions")
-
-    def api_download_leaderboard(self, request: Json) -> bytes:
-        """The leaderboard as Kaggle sends it: a CSV in a zip."""
-        lines = [",".join(map(str, (row["teamId"], *row.values()))) for row in self.standings()]
-        text, packed = "\n".join(["Rank,TeamId,TeamName,Score", *lines, ""]), io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr(f"{self.contest.slug}-publicleaderboard.csv", text)
-        return packed.getvalue()
 
 
 def utc_now() -> datetime:

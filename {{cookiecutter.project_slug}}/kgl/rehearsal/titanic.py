@@ -19,6 +19,7 @@ TABLE = {  # class, male, child: (died, survived); 1316 passengers
     (2, True, True): (0, 11), (2, True, False): (154, 14), (2, False, True): (0, 13), (2, False, False): (13, 80),
     (3, True, True): (35, 13), (3, True, False): (387, 75), (3, False, True): (17, 14), (3, False, False): (89, 76),
 }  # fmt: skip
+FACTS = 'slug = "titanic"\nkind = "tabular"\n'  # the rest is for `kgl init`
 COLUMNS = ["PassengerId", "Survived", "Pclass", "Name", "Sex", "Age"]
 COLUMNS += ["SibSp", "Parch", "Ticket", "Fare", "Cabin", "Embarked"]
 TRAIN, TEST = 891, 418

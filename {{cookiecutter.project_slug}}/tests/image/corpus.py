@@ -52,7 +52,15 @@ def png16(values: NDArray[np.uint16]) -> bytes:
     """A PNG of 16 bits a channel, grey or RGB, which Pillow cannot write in colour."""
     height, width, channels = values.shape
     lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
-    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 3: 2}[channels], 0, 0, 0)
+    return _png(struct.pack(">IIBBBBB", width, height, 16, {1: 0, 3: 2}[channels], 0, 0, 0), lines)
+
+
+def png_of_size(height: int, width: int) -> bytes:
+    """A PNG that says it is that large."""
+    return _png(struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"\0" * 1000)
+
+
+def _png(header: bytes, lines: bytes) -> bytes:
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
     packed = (
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks

@@ -1,19 +1,20 @@
 """A training that is killed and started again ends as if nothing had happened, to the last bit."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from kgl.experiment import Setting
-from kgl.fold_task import read_arrays, run_task
-from kgl.image import train
+from kgl.image import loader, train
 from kgl.image.checkpoint import (
     NAME,
     load_checkpoint,
@@ -21,8 +22,9 @@ from kgl.image.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from kgl.image.network import build_optimizer
 from tests.conftest import ENGINE, Tiny
-from tests.image.painted import FAST, painted, prepared, task_of
+from tests.image.painted import FAST, painted, prepared
 
 LONG = replace(
     FAST,
@@ -35,24 +37,6 @@ LONG = replace(
     epochs=6,
     choose="holdout",
 )
-TRAIN = """
-import sys
-from pathlib import Path
-from kgl.fold_task import run_task
-from kgl.image import train
-from tests.conftest import Tiny
-from tests.image.painted import prepared, task_of
-from tests.image.test_checkpoint import LONG
-
-train.SAVE_EVERY = 0.0  # after every step
-made = Tiny(Path.cwd())
-run_task(LONG, prepared(made, LONG), task_of(made, sys.argv[1]), 1)
-"""
-
-
-def start(made: Tiny, name: str) -> subprocess.Popen[bytes]:
-    env = {**os.environ, "PYTHONPATH": str(ENGINE), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", TRAIN, name], cwd=made.root, env=env, stderr=subprocess.PIPE)
 
 
 def step_of(folder: Path) -> int:
@@ -60,26 +44,60 @@ def step_of(folder: Path) -> int:
     return found[1]["step"] if found else 0
 
 
-def test_a_killed_training_ends_with_the_same_weights_and_predictions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+UNFINISHED = "runs/net-001/folds/*/.seed-0-unfinished"
+NET = """\
+\"\"\"A network that is saved after every step, whose pictures are made by so many threads.\"\"\"
+from kgl.image import Vision, loader, train
+
+train.SAVE_EVERY = 0.0
+loader.batches.__kwdefaults__["workers"] = {threads}
+
+
+def as_it_is(picture):
+    return picture
+
+
+experiment = Vision(
+    model="test_resnet", weights="none", image_size=32, augment="strong", transform=as_it_is, mixup=0.2, cutmix=0.5,
+    ema=0.95, params={{"drop_rate": 0.2}}, batch_size=8, epochs=4, learning_rate=5e-3, choose="holdout",
+)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no groups of processes")
+@pytest.mark.parametrize(("workers", "threads", "step"), [("1", 0, 4), ("2", 2, 8)])  # of 12 a fold, three an epoch
+def test_kgl_train_killed_in_an_epoch_ends_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str, threads: int, step: int
 ) -> None:
-    made = painted(tmp_path / "w", train=72, test=9)
-    monkeypatch.chdir(made.root)
-    whole, torn = task_of(made, "whole"), task_of(made, "torn")
-    rows = prepared(made, LONG)
-    run_task(LONG, rows, whole, 1)
-    process = start(made, "torn")
-    while step_of(torn.scratch) < 7 and process.poll() is None:  # of 18 steps, three an epoch
-        time.sleep(0.005)
-    process.kill()  # SIGKILL: nothing is tidied up
-    process.wait()
-    assert not torn.is_done and 7 <= step_of(torn.scratch) < 18
-    run_task(LONG, rows, torn, 1)
-    assert (torn.folder / "log.txt").read_text(encoding="utf-8").count("goes on at epoch") == 1
-    assert not torn.scratch.exists()
-    assert all((a == b).all() for a, b in zip(read_arrays(whole), read_arrays(torn), strict=True))
-    one, other = (load_file(task.folder / "model.safetensors") for task in (whole, torn))
-    assert all(torch.equal(one[key], other[key]) for key in one) and one.keys() == other.keys()
+    """Through the command itself: weights of the best epoch, averages, and all predictions."""
+    whole, torn = (painted(tmp_path / name, train=72, test=9) for name in ("whole", "torn"))
+    torn.write("experiments/net.py", NET.format(threads=threads))
+    process = train_command(torn, workers)
+    while process.poll() is None and max(map(step_of, torn.root.glob(UNFINISHED)), default=0) < step:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)  # nothing is tidied up
+    assert process.wait() == -signal.SIGKILL
+    assert train_command(torn, workers).wait() == 0
+    logs = [path.read_text(encoding="utf-8") for path in torn.root.glob("runs/net-001/folds/*/seed-0/log.txt")]
+    assert len(logs) == 3 and "goes on at epoch" in "".join(logs) and not list(torn.root.glob(UNFINISHED))
+
+    monkeypatch.setattr(train, "SAVE_EVERY", train.SAVE_EVERY)  # set back afterwards
+    monkeypatch.setitem(loader.batches.__kwdefaults__ or {}, "workers", None)
+    whole.write("experiments/net.py", NET.format(threads=0))
+    assert whole.kgl("train", "net", "--workers", "1").status == 0
+    for file in whole.root.glob("runs/net-001/**/*.safetensors"):  # that of the best epoch, and of the last
+        one, other = load_file(file), load_file(torn.root / file.relative_to(whole.root))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    for part in ("oof", "test"):
+        first, second = (pd.read_parquet(made.root / f"runs/net-001/{part}.parquet") for made in (whole, torn))
+        pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+def train_command(made: Tiny, workers: str) -> subprocess.Popen[bytes]:
+    """`kgl train` in a process group of its own."""
+    env = {**os.environ, "PYTHONPATH": str(ENGINE), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "kgl", "train", "net", "--workers", workers]
+    return subprocess.Popen(command, cwd=made.root, env=env, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
 @pytest.mark.parametrize("stop_at", [1, 4, 7])  # of 8 steps, two an epoch
@@ -122,7 +140,7 @@ def test_an_interrupted_training_goes_on_with_the_same_state(
 
 def test_a_checkpoint_comes_back_exactly(tmp_path: Path) -> None:
     tensors = {"a": torch.randn(3, 4, 5, 6).to(memory_format=torch.channels_last), "n": torch.tensor(7)}
-    state = {"step": 3, "seconds": 0.1 + 0.2, "best": None, "history": ["epoch 1  loss 0.5"]}
+    state = {"step": 3, "seconds": 0.1 + 0.2, "best": None, "history": [{"loss": 0.5, "fold": None}]}
     save_checkpoint(tmp_path, {"model": tensors, "best": {}}, state)
     found = load_checkpoint(tmp_path)
     assert found is not None
@@ -142,13 +160,11 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["adamw", "sgd", "lion", "nadamw", "adafactor", "lamb"])
 def test_the_memory_of_an_optimizer_comes_back(name: str) -> None:
-    from timm.optim import create_optimizer_v2
-
     def network() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
         torch.manual_seed(0)
         module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
         module.to(memory_format=torch.channels_last)
-        return module, create_optimizer_v2(module, opt=name, lr=0.01, weight_decay=0.05)
+        return module, build_optimizer(name, module, 0.01)
 
     def steps(module: torch.nn.Module, optimizer: torch.optim.Optimizer, seeds: range) -> None:
         for seed in seeds:

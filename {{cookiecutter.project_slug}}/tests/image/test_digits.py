@@ -3,19 +3,21 @@
 import csv
 import io
 from collections import Counter
+from pathlib import Path
 from typing import cast
 
 import pytest
 from PIL import Image
 
-from kgl.competition import parse_competition
+from kgl.competition import load_competition
 from kgl.rehearsal.contest import BadSubmission, PracticeContest
-from kgl.rehearsal.digits import FACTS, SIDE, digits_contest
+from kgl.rehearsal.digits import FACTS, SIDE, sample_contest
+from tests.conftest import Tiny
 
 
 @pytest.fixture(scope="module")
 def contest() -> PracticeContest:
-    return digits_contest()
+    return sample_contest()
 
 
 def rows(contest: PracticeContest, name: str) -> list[dict[str, str]]:
@@ -50,7 +52,14 @@ def test_it_scores_as_kaggle_does(contest: PracticeContest) -> None:
         contest.score(right.rsplit("\n", 2)[0].encode())
 
 
-def test_its_facts_are_complete() -> None:
-    competition = parse_competition(FACTS.encode())
-    competition.require("task", "metric", "id", "target", "images.train_dir", "images.layout", "images.column")
-    assert competition.kind == "image"
+def test_kgl_init_finds_its_facts(contest: PracticeContest, tmp_path: Path) -> None:
+    made = Tiny(tmp_path)
+    made.write("competition.toml", FACTS)
+    for name, content in contest.files.items():
+        made.write(f"data/raw/{name}", cast(bytes, content))
+    told = made.kgl("init", "--yes")
+    assert told.status == 0, told.err
+    found = load_competition(made.workspace)
+    found.require("task", "metric", "id", "target", "folds.scheme", "images.train_dir", "images.test_dir")
+    assert (found.kind, found.task, found.metric) == ("image", "multiclass", "accuracy")
+    assert (found.images.layout, found.images.column, found.baseline.experiments) == ("csv", "id", ("tiny",))

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import timm
+from safetensors.torch import save_file
 from sklearn.naive_bayes import GaussianNB
 
 from kgl.errors import KglError
@@ -49,6 +51,16 @@ def test_features_are_computed_once(made: Tiny, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(embeddings, "_look_at_all", lambda *_: pytest.fail("computed again"))
     again = FROZEN.prepare_rows(made.frame("test.csv"))
     pd.testing.assert_frame_equal(first, again)
+
+
+def test_features_of_other_weights_are_refused(made: Tiny) -> None:
+    task = run_task(FROZEN, prepared(made, FROZEN), task_of(made), 1)
+    about = (task.folder / "embeddings.json").read_text(encoding="utf-8")
+    assert "test_resnet, weights: none, trained from scratch, sha256 " in about
+    save_file(timm.create_model("test_resnet").state_dict(), made.root / "other.safetensors")
+    other = replace(FROZEN, weights="other.safetensors")
+    with pytest.raises(KglError, match=r"trained on features of test_resnet.*put the same weights back"):
+        FROZEN.load(task.folder).predict(other.prepare_rows(made.frame("test.csv")))
 
 
 def test_another_picture_under_the_same_name_is_looked_at_anew(made: Tiny) -> None:

@@ -52,6 +52,9 @@ class Contest:
     def test(self, facts: Competition) -> pd.DataFrame:
         return image_rows(self.workspace, facts, "test")
 
+    def layout(self, **known: Any) -> dict[str, Any]:
+        return {key: value for key, value, _ in find_layout(self.workspace, Competition(**known))}
+
 
 @pytest.fixture
 def contest(tmp_path: Path) -> Contest:
@@ -155,9 +158,13 @@ def test_ids_are_stems_unless_two_files_share_one(contest: Contest) -> None:
     assert contest.files("train/cat/1.png").train(BY_FOLDER)[ID].tolist() == ["cat/1.jpg", "cat/1.png", "dog/1.jpg"]
 
 
-def test_a_picture_outside_of_class_folders_is_refused(contest: Contest) -> None:
-    contest.files("train/cat/1.jpg", "train/2.jpg")
-    with pytest.raises(KglError, match=r"train/2\.jpg lies in no class folder"):
+def test_a_stray_picture_is_left_out_and_many_are_refused(contest: Contest, capsys: pytest.CaptureFixture[str]) -> None:
+    contest.files(*(f"train/{kind}/{i}.jpg" for kind in ("cat", "dog") for i in range(5)), "train/stray.jpg")
+    rows = contest.train(BY_FOLDER)
+    assert len(rows) == 10 and set(rows["label"]) == {"cat", "dog"} and rows.index.tolist() == list(range(10))
+    assert "1 of 11 pictures are left out: train/stray.jpg lies in no class folder" in capsys.readouterr().err
+    contest.files("train/other.jpg")
+    with pytest.raises(KglError, match=r"train/other\.jpg lies in no class folder"):
         contest.train(BY_FOLDER)
 
 
@@ -204,7 +211,7 @@ def test_a_table_that_names_files_is_found(contest: Contest) -> None:
     contest.files(*(f"train_images/blight/{i}.jpg" for i in range(9)), *(f"test_images/t{i}.jpg" for i in range(5)))
     contest.table("train.csv", "image_id,label,age\n" + "".join(f"{i}.jpg,blight,40\n" for i in range(9)))
     contest.table("sample_submission.csv", "image_id,label\n" + "".join(f"t{i}.jpg,\n" for i in range(5)))
-    assert find_layout(contest.raw) == {
+    assert contest.layout() == {
         "images.train_dir": "train_images",
         "images.test_dir": "test_images",
         "images.layout": "csv",
@@ -212,7 +219,6 @@ def test_a_table_that_names_files_is_found(contest: Contest) -> None:
         "files.train": "train.csv",
         "files.sample_submission": "sample_submission.csv",
         "id": ("image_id",),
-        "target": ("label",),
     }
 
 
@@ -221,10 +227,10 @@ def test_one_folder_for_train_and_test_is_found_with_both_tables(contest: Contes
     contest.table("train.csv", "image_id,rust,scab\n" + "".join(f"Train_{i},0,1\n" for i in range(9)))
     contest.table("test.csv", "image_id\n" + "".join(f"Test_{i}\n" for i in range(5)))
     contest.table("sample_submission.csv", "image_id,rust,scab\n" + "".join(f"Test_{i},.5,.5\n" for i in range(5)))
-    found = find_layout(contest.raw)
+    found = contest.layout()
     assert found["images.train_dir"] == found["images.test_dir"] == "images"
     assert (found["files.train"], found["files.test"]) == ("train.csv", "test.csv")
-    assert (found["id"], found["target"]) == (("image_id",), ("rust", "scab"))
+    assert found["id"] == ("image_id",)
 
 
 def test_class_folders_are_found(contest: Contest) -> None:
@@ -232,7 +238,7 @@ def test_class_folders_are_found(contest: Contest) -> None:
         *(f"plants/train/{name}/{i}.png" for name in ("Maize", "Black-grass") for i in range(4)), "plants/test/a.png"
     )
     contest.table("sample_submission.csv", "file,species\na.png,Maize\n")
-    found = find_layout(contest.raw)
+    found = contest.layout()
     assert (found["images.train_dir"], found["images.test_dir"]) == ("plants/train", "plants/test")
     assert (found["images.layout"], found["id"], found["target"]) == ("folder", ("file",), ("species",))
 
@@ -241,7 +247,7 @@ def test_class_folders_are_found(contest: Contest) -> None:
 def test_labels_in_file_names_are_found_and_read(form: str, contest: Contest) -> None:
     contest.files(*(f"train/{form.format(label=label, i=i)}" for label in ("cat", "dog") for i in range(6)))
     contest.files("test/1.jpg").table("sample_submission.csv", "id,label\n1,0.5\n")
-    found = find_layout(contest.raw)
+    found = contest.layout()
     images = Images(**{key.split(".")[1]: value for key, value in found.items() if key.startswith("images.")})
     assert images.layout == "filename"
     labels = contest.train(replace(BY_NAME, images=images))["label"]
@@ -250,4 +256,29 @@ def test_labels_in_file_names_are_found_and_read(form: str, contest: Contest) ->
 
 def test_tables_alone_are_no_image_contest(contest: Contest) -> None:
     contest.table("train.csv", "id,label\n1,a\n").table("LICENSE", "text")
-    assert find_layout(contest.raw) == {}
+    with pytest.raises(KglError, match="has no pictures; run kgl download"):
+        contest.layout()
+
+
+def test_pictures_without_any_label_ask_for_what_is_missing(contest: Contest) -> None:
+    contest.files(*(f"train/{i}.jpg" for i in range(6)), "test/7.jpg")
+    with pytest.raises(KglError, match=r"no labels found: .*0\.jpg, 1\.jpg.*images\.layout="):
+        contest.layout()
+
+
+def test_folders_that_are_known_are_not_looked_for(contest: Contest) -> None:
+    contest.files(
+        *(f"{folder}/{label}/{label}{i}.jpg" for folder in ("train", "good") for label in "ab" for i in "123")
+    )
+    assert contest.layout()["images.train_dir"] == "train"
+    found = contest.layout(images=Images(train_dir="good", test_dir="train"))
+    assert (found["images.train_dir"], found["images.layout"]) == ("good", "folder")
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("Train", "Test"), ("stage1_train", "stage1_test"), ("jpeg/train", "jpeg/test"), ("x", "test")]
+)
+def test_folders_of_train_and_test_are_told_by_their_names(train: str, test: str, contest: Contest) -> None:
+    contest.files(*(f"{train}/{label}/{i}.jpg" for label in "ab" for i in range(3)), f"{test}/contest/7.jpg")
+    found = contest.layout()
+    assert (found["images.train_dir"], found["images.test_dir"]) == (train, test)

@@ -14,6 +14,7 @@ from kgl.errors import USAGE, KglError
 from kgl.image.device import pick_precision
 from kgl.image.network import (
     build_network,
+    build_optimizer,
     check_network,
     freeze,
     head_of,
@@ -34,12 +35,22 @@ def saved_weights(path: Path, model: str = "test_resnet", **changes: Any) -> dic
     return weights
 
 
-FAMILIES = ("test_resnet", "test_efficientnet", "test_convnext", "test_vit", "vgg11", "swin_tiny_patch4_window7_224")
+FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
+    "test_resnet": (64, {}),
+    "test_efficientnet": (64, {}),
+    "test_convnext": (64, {}),
+    "test_vit": (64, {}),
+    "vgg11": (64, {}),
+    "swin_tiny_patch4_window7_224": (64, {"depths": [1, 1, 1, 1]}),
+    "vit_base_patch16_clip_224": (48, {"depth": 1}),
+    "vit_small_patch14_dinov2": (70, {"depth": 1}),
+}
 
 
 @pytest.mark.parametrize("model", FAMILIES)
-def test_models_of_each_family_take_other_sizes(model: str, size: int = 64) -> None:
-    network = build_network(model, outputs=5, image_size=size, weights="none")
+def test_models_of_each_family_take_other_sizes(model: str) -> None:
+    size, params = FAMILIES[model]
+    network = build_network(model, outputs=5, image_size=size, weights="none", params=params)
     with torch.inference_mode():
         assert network.module.eval()(torch.zeros(2, 3, size, size)).shape == (2, 5)
 
@@ -125,6 +136,11 @@ def test_wrong_models_and_parameters_are_refused_before_training(
     with pytest.raises(KglError, match=sentence) as caught:
         check_network(model, params)
     assert caught.value.status == USAGE
+
+
+def test_an_optimizer_that_timm_lacks_is_refused() -> None:
+    with pytest.raises(KglError, match="timm has no 'adamv'; use adamw"):
+        build_optimizer("adamv", torch.nn.Linear(1, 1), 0.1)
 
 
 def test_a_parameter_that_the_model_lacks_is_refused() -> None:

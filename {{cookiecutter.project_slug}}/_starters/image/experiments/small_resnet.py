@@ -7,6 +7,6 @@ experiment = Vision(
     image_size=96,
     augment="medium",
     epochs=12,
-    batch_size=64,
-    learning_rate=1e-3,
+    batch_size=32,
+    learning_rate=8e-4,
 )

@@ -1,4 +1,4 @@
-"""ConvNeXt-Small at 384 pixels with all that usually helps: strong augmentation, mixing, averaged weights, two seeds."""
+"""ConvNeXt-Small at 384 pixels, with strong augmentation, mixing, averaged weights and two seeds: the long training."""
 
 from kgl.image import Vision
 

@@ -1,4 +1,4 @@
-"""A vision transformer that learnt without labels (DINOv2): another way of seeing, and so the best partner in a blend."""
+"""A vision transformer that learnt without labels (DINOv2): it sees otherwise, which makes it a good blend partner."""
 
 from kgl.image import Vision
 

@@ -1,0 +1,158 @@
+"""The image starter on handwritten digits: what its guide says is typed, with weights where they are, and without."""
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.baking import WORKSPACE, BakedProject, Finished
+from tests.conftest import Bake
+
+Installed = Callable[[str], BakedProject]
+GUIDE = WORKSPACE / "_starters" / "image" / "GUIDE.md"
+ROWS = 240  # of the training table: enough to tell digits apart, few enough to train in seconds
+NOBODY = "http://127.0.0.1:9"  # listens there
+NEEDS_WEIGHTS = {"embeddings", "small_resnet", "modern", "vit", "strong"}
+SHORTER = {"by_hand": ("epochs=1", "image_size=32"), "my_network": ("epochs=1", "image_size=32")}
+
+
+class Pictures:
+    """A workspace of the image starter with the files of the sample contest; it runs with an installed one's Python."""
+
+    def __init__(self, project: BakedProject, python: Path) -> None:
+        from kgl.rehearsal.digits import sample_contest
+
+        self.project, self.python = project, python
+        for name, content in sample_contest().files.items():
+            assert isinstance(content, bytes)
+            path = project.path / "data" / "raw" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(
+                b"".join(content.splitlines(keepends=True)[: ROWS + 1]) if name == "train.csv" else content
+            )
+
+    def run(self, *arguments: str) -> Finished:
+        hub = str(self.project.path.parent / "hub")  # no weights that lie on this machine already
+        command = (str(self.python), "-m", "kgl", *arguments)
+        return self.project.run(*command, PYTHONPATH=".", HF_ENDPOINT=NOBODY, HF_HOME=hub)
+
+    def kgl(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 0, f"kgl {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def best(self) -> float:
+        return float(json.loads(self.run("board", "--json").stdout)[0]["cv_score"])
+
+
+@pytest.fixture
+def pictures(bake: Bake, installed: Installed) -> Pictures:
+    venv = installed("image").path / ".venv"
+    made = Pictures(
+        bake(starter="image", competition="some-digits"),
+        venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"),
+    )
+    told = made.kgl("init", "--yes", "folds.n_splits=2")
+    assert re.search(r"images\.layout +csv", told), told
+    return made
+
+
+@pytest.fixture
+def local_weights(contest_data: Path) -> Path:
+    """ImageNet weights of a small network, as somebody without a connection has them."""
+    found = sorted((contest_data / "weights").glob("mobilenetv2_100*.safetensors"))
+    if not found:
+        pytest.skip("needs weights/mobilenetv2_100*.safetensors in CONTEST_DATA")
+    return found[0]
+
+
+def give(pictures: Pictures, weights: Path) -> None:
+    folder = pictures.project.path / "data" / "weights"
+    folder.mkdir()
+    shutil.copy(weights, folder)
+    half = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    (folder / f"{weights.stem}.json").write_text(json.dumps({"pretrained_cfg": half}))
+
+
+def test_a_baseline_without_weights_and_connection_ends_in_a_checked_submission(pictures: Pictures) -> None:
+    by_hand = pictures.project.path / "experiments" / "by_hand.py"
+    by_hand.write_text(by_hand.read_text("utf-8").replace("image_size=64", "image_size=32"), "utf-8")  # in less time
+    told = pictures.kgl("baseline")
+    (failed,) = [line for line in told.splitlines() if line.startswith("embeddings: failed: ")]
+    assert "without embeddings, which failed" in told and "the weights of resnet18 are not on this machine" in failed
+    assert "put resnet18.safetensors into it" in failed
+    for run in ("tiny-001", "by_hand-001", "blend-001"):
+        assert re.search(rf"^{run} +CV 0\.\d+", told, re.MULTILINE), told
+    assert "submission.csv, 600 rows, checked" in told
+    assert pictures.best() > 0.6  # 120 digits to learn from; chance is .1
+
+
+def test_where_other_weights_lie_the_sentence_says_what_to_type_and_that_works(
+    pictures: Pictures, local_weights: Path
+) -> None:
+    give(pictures, local_weights)
+    refused = pictures.run("train", "embeddings")
+    assert refused.returncode == 1
+    sentence = refused.stderr.strip().splitlines()[-1]
+    typed = re.search(r"data/weights has mobilenetv2_100: add (backbone=mobilenetv2_100)", sentence)
+    assert typed, sentence
+    pictures.kgl("train", "embeddings", typed[1], "params.pad_type=same", "image_size=64")
+    assert pictures.best() > 0.6  # of digits as photographs, with 120 to learn from; chance is .1
+
+
+def guide_commands() -> list[list[str]]:
+    """What the guide tells to type, in its order, without `uv run kgl`."""
+    lines = re.findall(r"^    uv run kgl (.+?)(?: +#.*)?$", GUIDE.read_text("utf-8"), re.MULTILINE)
+    return [line.split() for line in lines]
+
+
+def write_guide_files(pictures: Pictures) -> None:
+    """What the guide shows: experiments are new files, the rest is added to the file that it names."""
+    for path, text in re.findall(r"```python\n# ([\w/]+\.py)\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL):
+        with (pictures.project.path / path).open("a", encoding="utf-8") as file:
+            file.write(text if path.startswith("experiments/") else f"\n\n{text}")
+
+
+def test_the_guides_commands_that_need_no_weights_work(pictures: Pictures) -> None:
+    write_guide_files(pictures)
+    wanted = [
+        words
+        for words in guide_commands()
+        if words[0] not in ("download", "rehearse", "init") and not NEEDS_WEIGHTS & set(words)
+    ]
+    assert {words[0] for words in wanted} >= {"folds", "train", "board", "blend", "submit"}
+    for words in wanted:
+        if words == ["submit"]:
+            words = ["submit", "--dry-run"]
+        pictures.kgl(*words, *SHORTER.get(words[-1], ()))
+
+
+def test_the_guides_commands_with_weights_work(pictures: Pictures, local_weights: Path) -> None:
+    """Those of a network that is not here are typed with the one that is, and a step of each training is enough."""
+    give(pictures, local_weights)
+    write_guide_files(pictures)
+    ours = {"embeddings": ("backbone=mobilenetv2_100", "image_size=32")}
+    trainings = [words for words in guide_commands() if words[0] == "train" and NEEDS_WEIGHTS & set(words)]
+    assert {words[1] for words in trainings} == NEEDS_WEIGHTS
+    for words in trainings:
+        kept = [word for word in words if not word.startswith(("backbone=", "model=", "image_size="))]
+        usual = ("model=mobilenetv2_100", "image_size=32", "seeds=0")
+        pictures.kgl(*kept, *ours.get(words[1], usual), "--quick")
+
+
+def test_a_network_of_ones_own_predicts_without_the_workspace(pictures: Pictures) -> None:
+    """Weights, the file that the network is written in, and predict.py: torch and timm are all that it needs."""
+    pictures.kgl("train", "tiny", "epochs=2", "folds=0")
+    folder = pictures.project.path.parent / "elsewhere"
+    shutil.move(pictures.project.path / "runs" / "tiny-001" / "folds" / "0" / "seed-0", folder)
+    shutil.copy(pictures.project.path / "data" / "raw" / "test" / "0001.png", folder)
+    libraries = next(pictures.python.parents[1].rglob("site-packages"))
+    command = (str(pictures.python), "-S", "predict.py", "0001.png")  # with -S the workspace is not found
+    told = BakedProject(folder).succeed(*command, PYTHONPATH=str(libraries)).stdout
+    header, row = told.splitlines()
+    assert header.split("\t") == ["path", *(f"p_{digit}" for digit in range(10))]
+    assert abs(sum(map(float, row.split("\t")[1:])) - 1) < 1e-5

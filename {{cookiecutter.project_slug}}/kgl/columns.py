@@ -1,0 +1,137 @@
+"""What the columns of the contest's tables are, as far as `kgl init` has to know: text, dates, groups, time order."""
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+from pandas.api.types import is_float_dtype, is_numeric_dtype
+
+from kgl.tables import ID
+
+LOOK_AT = 2000  # rows
+MOST = 0.95  # of them must fit
+GROUPS = 10  # fewer levels are no groups
+TIMES = re.compile(r"date|time|year|month|week|day|hour|stamp|period|quarter|season", re.IGNORECASE)
+CODES = re.compile(r"code|class|type|cat|zone|region|store|shop|zip|id$|_id|group", re.IGNORECASE)
+Note = tuple[str, tuple[str, ...], str]
+
+
+def find_notes(train: pd.DataFrame, test: pd.DataFrame, known: Sequence[str]) -> Iterator[Note]:
+    """What is worth knowing of the columns; `known` are ids and targets."""
+    others = [c for c in train if c not in known]
+    shared = [c for c in others if c in test]
+    yield "train only", _names(c for c in others if c not in test), "left out: test does not have them"
+    yield (
+        "test only",
+        _names(c for c in test if c not in train and c not in known),
+        "left out: train does not have them",
+    )
+    dates, texts = [c for c in shared if is_date(train[c])], [c for c in shared if is_prose(train[c])]
+    yield "dates", _names(dates), "texts that are dates"
+    yield "text", _names(texts), "words, nearly different in every row"
+    rest = [c for c in shared if c not in dates and c not in texts]
+    yield "like ids", _names(c for c in rest if _like_id(train[c])), "a value a row: they tell nothing, or too much"
+    yield "codes", _names(c for c in rest if _like_code(train[c])), "whole numbers that may be categories"
+    empty = [c for c in shared if train[c].isna().all() or test[c].isna().all()]
+    yield "empty", _names(empty), "without any value in train or in test"
+    if not shared:
+        yield "features", ("none",), "train and test share no column: join further tables in contest.py"
+    elif equal := _equal_rows(train[shared]):
+        yield "duplicates", (f"{equal:,} rows",), "equal to another in all columns but id and target"
+
+
+def _equal_rows(rows: pd.DataFrame) -> int:
+    """How many rows equal one before them; numbers, which are fast, leave few rows to compare the texts of."""
+    for part in (rows.select_dtypes("number"), rows):
+        if part.shape[1]:
+            rows = rows.loc[pd.util.hash_pandas_object(part.loc[rows.index], index=False).duplicated(keep=False)]
+    return int(pd.util.hash_pandas_object(rows, index=False).duplicated().sum())
+
+
+def _names(columns: Iterator[object] | Sequence[object]) -> tuple[str, ...]:
+    return tuple(map(str, columns))
+
+
+def is_date(values: pd.Series) -> bool:
+    """Whether texts are dates, or the values are already."""
+    if is_numeric_dtype(values):
+        return False
+    seen = values.dropna().astype(str)[:LOOK_AT]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that each value is read by itself
+        read = pd.to_datetime(
+            seen.where(seen.str.contains(r"\d[-/:. ]\d+[-/:. T]|[A-Za-z]{3}.*\d{4}")), errors="coerce"
+        )
+    return len(seen) > 0 and bool(read.notna().mean() >= MOST)
+
+
+def is_prose(values: pd.Series) -> bool:
+    """Whether texts are sentences: several words, and nearly different in every row."""
+    if is_numeric_dtype(values):
+        return False
+    seen = values.dropna().astype(str)[:LOOK_AT]
+    words = seen.str.count(r"\s+\S").mean() + 1 if len(seen) else 0
+    return bool(words >= 4 and seen.nunique() > 0.5 * len(seen))
+
+
+def _like_id(values: pd.Series) -> bool:
+    seen = values.dropna()
+    different = not is_float_dtype(seen) and len(seen) > 20 and seen[:LOOK_AT].is_unique
+    return different and seen.nunique() > MOST * len(seen)
+
+
+def _is_whole(values: pd.Series) -> bool:
+    return is_numeric_dtype(values) and bool((values[:LOOK_AT].dropna() % 1 == 0).all())
+
+
+def _like_code(values: pd.Series) -> bool:
+    if not _is_whole(values) or not 3 <= (different := values.nunique()) <= 100 or len(values) < 10 * different:
+        return False
+    counts = values.value_counts()
+    steps = counts.index.to_series().sort_values().diff().dropna()
+    return bool(CODES.search(str(values.name)) or (steps.nunique() > 1 and steps.min() >= 5 < counts.median()))
+
+
+def find_time(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) -> str:
+    """The column in which all of test comes after train; empty where there is none."""
+    for column in train:
+        if column in target or column not in test:
+            continue
+        before, after = train[column], test[column]
+        if is_numeric_dtype(before) and is_numeric_dtype(after) and TIMES.search(str(column)):
+            pass
+        elif is_date(before) and is_date(after):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                before, after = (pd.to_datetime(part, errors="coerce") for part in (before, after))
+        else:
+            continue
+        if before.notna().all() and before.nunique() > GROUPS and after.min() > before.max():
+            return str(column)
+    return ""
+
+
+def id_prefix(rows: pd.DataFrame) -> pd.Series:
+    """The first part of ids such as 0001_01, for `folds.group`."""
+    return rows[ID].str.replace(r"[_-][^_-]*$", "", regex=True)
+
+
+def find_group(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) -> str:
+    """The column whose values repeat within train and within test but never in both, so that folds must do likewise.
+
+    Of several the one with fewest values; empty where there is none.
+    """
+    found: dict[str, int] = {}
+    for column in train:
+        if column in target or column not in test:
+            continue
+        inside, outside = train[column].dropna(), test[column].dropna()
+        if (is_float_dtype(inside) and not _is_whole(inside)) or is_date(inside):
+            continue
+        values, asked = set(inside.unique().tolist()), set(outside.unique().tolist())
+        sizes = len(inside) / max(len(values), 1), len(outside) / max(len(asked), 1)
+        enough = min(len(values), len(asked)) >= GROUPS and min(sizes) > 1.2 and len(inside) > MOST * len(train)
+        if enough and values.isdisjoint(asked):
+            found[str(column)] = len(values)
+    return min(found, key=found.__getitem__, default="")

@@ -1,0 +1,47 @@
+"""What the columns are: words, dates, time order and groups, told from their values."""
+
+import pandas as pd
+
+from kgl.columns import find_group, find_time, is_date, is_prose
+
+
+def test_text_dates_and_plain_words_are_told_apart() -> None:
+    texts = [f"a sentence of several words, number {i}" for i in range(30)]
+    assert is_prose(pd.Series(texts)) and not is_date(pd.Series(texts))
+    for dates in (["2024-01-05 10:00", "2024-02-06 11:30"], ["5/1/2024", "6/2/2024"], ["Jan 5, 2024", "Feb 6, 2024"]):
+        assert is_date(pd.Series(dates * 20)), dates
+    for plain in (
+        ["A/5 21171", "PC 17599"],
+        ["B/0/P", "F/1/S"],
+        ["0001_01", "0002_01"],
+        ["8353e4690948", "a"],
+        ["", "x"],
+    ):
+        assert not is_date(pd.Series(plain * 20)) and not is_prose(pd.Series(plain * 20)), plain
+
+
+def test_time_order_is_found_only_where_all_of_test_comes_later() -> None:
+    days = pd.Series(pd.date_range("2020-01-01", periods=100).strftime("%Y-%m-%d"))
+    early, late = (
+        pd.DataFrame({"day": days[:80], "n": range(80)}),
+        pd.DataFrame({"day": days[80:], "n": range(80, 100)}),
+    )
+    assert find_time(early, late, ()) == "day"
+    mixed = pd.DataFrame({"day": days[::2]}), pd.DataFrame({"day": days[1::2]})
+    assert find_time(*mixed, ()) == ""
+    assert find_time(early.drop(columns="day"), late.drop(columns="day"), ()) == ""  # n only numbers the rows
+    assert (
+        find_time(
+            early.rename(columns={"day": "x", "n": "week"}), late.rename(columns={"day": "x", "n": "week"}), ("x",)
+        )
+        == "week"
+    )
+
+
+def test_groups_are_found_only_where_none_is_in_both() -> None:
+    train = pd.DataFrame({"patient": [i // 3 for i in range(90)], "ward": [i % 15 for i in range(90)], "x": 0.5})
+    test = pd.DataFrame({"patient": [100 + i // 3 for i in range(45)], "ward": [i % 15 for i in range(45)], "x": 0.5})
+    assert find_group(train, test, ()) == "patient"
+    assert find_group(train, test.assign(patient=[80 + i // 3 for i in range(45)]), ()) == "patient"
+    assert find_group(train, test.assign(patient=[29 + i // 3 for i in range(45)]), ()) == ""
+    assert find_group(train.assign(patient=range(90)), test, ()) == ""  # nothing repeats
