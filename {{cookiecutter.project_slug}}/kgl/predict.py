@@ -32,6 +32,8 @@ def predict_again(workspace: Workspace, name: str, say: Say = print) -> Run:
     run = read_run(workspace, name)
     if not run.is_complete:
         raise KglError(f"{name} is {run.status}; only complete runs predict. Run: kgl train {run.experiment}")
+    if run.kind == "import":
+        raise KglError(f"{name} was imported, its models are elsewhere; import new predictions: kgl import FILE...")
     for member in [*blend_weights(run), *run.config.get("stack_on", ())]:
         predict_again(workspace, member, say)
     folder = run_folder(workspace, name)

@@ -74,6 +74,7 @@ def download(patterns: tuple[str, ...], force: bool) -> None:
 def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, stale_sample: bool, final: bool) -> None:
     """Check a run's file, send it, wait for its score and record it; RUN is the board's first unless given."""
     from kgl.online.client import Kaggle
+    from kgl.online.fetch import digest
     from kgl.online.submit import Candidate, allowance, refuse_sent
     from kgl.online.submit import submit as send
     from kgl.runs import read_run
@@ -85,7 +86,7 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, st
     chosen = read_run(workspace, run or _best(workspace, competition))
     file = check_run(workspace, chosen.run, stale_sample=stale_sample)
     if not again:
-        refuse_sent(workspace, file)
+        refuse_sent(workspace, digest(file))
     click.echo(f"checked      runs/{chosen.run}/{file.name}, CV {_number(chosen.cv_score)}")
     if dry_run:
         return _show_file(file, chosen.label_order, competition)

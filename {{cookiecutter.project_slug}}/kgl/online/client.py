@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any, TypeVar
 
-from kgl.errors import REFUSED, KglError, usage
+from kgl.errors import FAILED, REFUSED, KglError, usage
 from kgl.online.credentials import SETTINGS, in_force, sources
-from kgl.online.refusals import explain, is_passing, pause, rules_not_accepted
+from kgl.online.refusals import explain, is_passing, pause, rules_not_accepted, status_of
 
 T = TypeVar("T")
 
@@ -77,23 +78,61 @@ class Kaggle:
             self.sleep(wait)
 
     def call(self, method: str, *, attempts: int | None = None, **fields: Any) -> Any:
-        """One call of the competition service, such as `call("get_submission_limits")`, for this competition."""
+        """One call: `call("get_submission_limits")` for this competition, or `call("kernels.get_kernel", ...)`."""
+        if "." in method:
+            return self.ask(lambda api: _call(api, method, fields), attempts=attempts)
         fields = {"competition_name": self.slug, **fields}
         try:
-            return self.ask(lambda api: _call(api, method, fields), attempts=attempts)
+            return self.ask(lambda api: _call(api, f"competitions.{method}", fields), attempts=attempts)
         except KglError as error:
             bare = "it gave no reason" in error.message and method != "get_competition"
             if bare and not self.contest().entered:
                 raise rules_not_accepted(self.slug) from error
             raise
 
-    def every(self, method: str, items: str, *, most: int | None = None) -> list[Any]:
+    def find(self, method: str, **fields: Any) -> Any:
+        """As `call`, but None where the user has no such thing: Kaggle says 403 or 404 then."""
+        try:
+            return self.call(method, **fields)
+        except KglError as error:
+            if isinstance(error.__cause__, Exception) and status_of(error.__cause__) in (403, 404):
+                return None
+            raise
+
+    def once(self, make: Callable[[], Any], look: Callable[[], T]) -> tuple[Any, T]:
+        """Make something and look whether it is there; it is not made again while it may be.
+
+        make: a call with `attempts=1`. look: false while nothing is seen.
+
+        Returns:
+            what `make` gave (None where its answer was lost), and what `look` saw.
+
+        Raises:
+            KglError: refused (3); trouble each time, and it is not there (1).
+        """
+        for left in reversed(range(self.attempts)):
+            try:
+                return make(), look()
+            except KglError as error:
+                if error.status != FAILED:
+                    raise
+                if found := look():
+                    return None, found
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    def owner(self) -> str:
+        """The name of the user who is signed in, as it stands in the addresses of notebooks and data sets."""
+        return str(self.ask(lambda api: api.get_config_value("username")))
+
+    def every(self, method: str, items: str, *, most: int | None = None, **fields: Any) -> list[Any]:
         """All pages of a list, such as `every("list_data_files", "files")`; with `most` no page beyond that many."""
         found: list[Any] = []
         token, following = None, ""
         while token != following and (most is None or len(found) < most):
             token = following
-            answer = self.call(method, page_size=200, page_token=token)
+            answer = self.call(method, page_size=200, page_token=token, **fields)
             found += getattr(answer, items) or []
             following = answer.next_page_token or token
         return found
@@ -163,10 +202,11 @@ def _authenticated() -> Any:
 
 
 def _call(api: Any, method: str, fields: dict[str, Any]) -> Any:
-    from kagglesdk.competitions.types import competition_api_service as types
-
-    request = getattr(types, "Api" + method.title().replace("_", "") + "Request")()
-    for name, value in fields.items():
-        setattr(request, name, value)
+    service, name = method.split(".")
+    stem = service.removesuffix("s") if service != "kernels" else service  # competition_api_client, kernels_api_client
+    types = import_module(f"kagglesdk.{service}.types.{stem}_api_service")
+    request = getattr(types, "Api" + name.title().replace("_", "") + "Request")()
+    for field, value in fields.items():
+        setattr(request, field, value)
     with api.build_kaggle_client() as client:
-        return getattr(client.competitions.competition_api_client, method)(request)
+        return getattr(getattr(getattr(client, service), f"{stem}_api_client"), name)(request)

@@ -14,20 +14,18 @@ from kgl.online.refusals import reset_time, rules_not_accepted
 from kgl.paths import Workspace
 
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_WAIT = 2.0, 60.0, 600.0  # seconds between looks (growing by half), and in all
-Confirm = Callable[[str], bool]
+Confirm, Make = Callable[[str], bool], Callable[[], Any]
 
 
-def refuse_sent(workspace: Workspace, file: Path) -> str:
-    """The sha256 of the file's content, if it was not sent yet.
+def refuse_sent(workspace: Workspace, sha256: str) -> None:
+    """Refuse content that was sent before.
 
     Raises:
         KglError: submissions.jsonl knows this content (status 1).
     """
-    sha256 = digest(file)
     for event in latest(workspace).values():
         if event.file_sha256 == sha256:
             raise _sent_already(event)
-    return sha256
 
 
 @dataclass(frozen=True)
@@ -50,16 +48,43 @@ def submit(workspace: Workspace, kaggle: Kaggle, candidate: Candidate, *, confir
     Raises:
         KglError: sent already, upload broken, or the file cannot be scored (1); refused by Kaggle (3).
     """
+
+    def prepare(message: str) -> Make:
+        token = _upload(kaggle, candidate.file)
+        fields = {"blob_file_tokens": token, "submission_description": message}
+        return lambda: kaggle.call("create_submission", attempts=1, **fields)
+
+    return send(workspace, kaggle, candidate, digest(candidate.file), prepare=prepare, confirm=confirm)
+
+
+def send(
+    workspace: Workspace,
+    kaggle: Kaggle,
+    candidate: Candidate,
+    sha256: str,
+    *,
+    prepare: Callable[[str], Make],
+    confirm: Confirm,
+    notebook: bool = False,
+) -> Event | None:
+    """Make a submission that was not made before, wait for its score, and record both; `submit` says more.
+
+    Args:
+        sha256: of the content, by which it is known.
+        prepare: takes the description, brings up what is needed, and gives the call that makes the submission.
+        notebook: it is one, not a file.
+    """
     c = candidate
-    sha256 = digest(c.file) if c.again else refuse_sent(workspace, c.file)
-    _refuse_closed(kaggle)
+    if not c.again:
+        refuse_sent(workspace, sha256)
+    _refuse_closed(kaggle, notebook)
     event = Event(0, c.run, sha256, describe(c.run, sha256, c.cv_score, c.note), now(), cv_score=c.cv_score)
     before = list_submissions(kaggle)
     if not c.again:
         _refuse_known(workspace, before, event)
     if not confirm(f"{event.message}\n{allowance(kaggle)}"):
         return None
-    ref = _create(kaggle, _upload(kaggle, c.file), event.message, {one.ref for one in before})
+    ref = _create(kaggle, prepare(event.message), event.message, {one.ref for one in before})
     event = replace(event, ref=ref, time=now())
     append(workspace, event)
     kaggle.say(f"submitted as ref {ref}; waiting for the score (Ctrl-C loses nothing)")
@@ -133,9 +158,9 @@ def _mark(sha256: str) -> str:
     return f"sha={sha256[:12]}"
 
 
-def _refuse_closed(kaggle: Kaggle) -> None:
+def _refuse_closed(kaggle: Kaggle, notebook: bool) -> None:
     contest = kaggle.contest()
-    if contest.code_only:
+    if contest.code_only and not notebook:
         raise KglError(f'"{kaggle.slug}" takes notebooks only; use kgl notebook push and kgl notebook submit.', REFUSED)
     if not contest.entered:
         raise rules_not_accepted(kaggle.slug)
@@ -181,30 +206,17 @@ def _upload(kaggle: Kaggle, file: Path) -> str:
         raise KglError(f"the upload broke, and nothing was submitted (no slot is used): {error.message}") from error
 
 
-def _create(kaggle: Kaggle, token: str, message: str, before: set[int]) -> int:
-    """Make a submission of the upload and return its ref, read back. It is not made again while it may be there.
+def _create(kaggle: Kaggle, make: Make, message: str, before: set[int]) -> int:
+    """Make a submission and return its ref, read back. It is not made again while it may be there.
 
     Raises:
         KglError: refused (3); no answer, or Kaggle says that it is done and it is not there (1).
     """
-    for left in reversed(range(kaggle.attempts)):
-        try:
-            answer = kaggle.call(
-                "create_submission", attempts=1, blob_file_tokens=token, submission_description=message
-            )
-        except KglError as error:
-            if error.status != FAILED:
-                raise
-            if ref := _read_back(kaggle, message, before):
-                return ref
-            if not left:
-                raise
-        else:
-            if ref := _read_back(kaggle, message, before) or answer.ref:
-                return int(ref)
-            allowed = allowance(kaggle)  # refuses by itself where that is the reason
-            raise KglError(f'Kaggle said "{answer.message}", but the submission is not there. Try again: {allowed}.')
-    raise AssertionError("unreachable")
+    answer, found = kaggle.once(make, lambda: _read_back(kaggle, message, before))
+    if ref := found or answer.ref:
+        return int(ref)
+    allowed = allowance(kaggle)  # refuses by itself where that is the reason
+    raise KglError(f'Kaggle said "{answer.message}", but the submission is not there. Try again: {allowed}.')
 
 
 def _read_back(kaggle: Kaggle, message: str, before: set[int]) -> int:

@@ -1,0 +1,215 @@
+"""A folder to push: a run's source, its models and a thin notebook that predicts with them."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kgl
+from kgl.blend import blend_weights
+from kgl.board import best_run
+from kgl.competition import Competition, load_competition, of_kind, save_facts
+from kgl.errors import KglError, usage
+from kgl.fold_file import current_hash
+from kgl.notebook.kernel import DATASET, KERNEL, OWNER, kaggle_slug, write_dataset, write_kernel
+from kgl.paths import Workspace, read_json, use_workspace, write_json
+from kgl.runs import Run, read_run, run_folder
+from kgl.session import Say
+
+PARTS = ("source", "weights", "wheels")
+DATA_ROOT = "INSERT_DATA_ROOT"  # in the copy of competition.toml; the notebook knows where the data is mounted
+NOT_NEEDED = ("last.safetensors", "history.json", "log.txt", "predictions.npz", "scores.json")
+CELLS = (
+    """\
+# The data sets that are attached. KGL_INPUT is for rehearsals elsewhere.
+import glob, os, sys
+
+INPUT = os.environ.get("KGL_INPUT", "/kaggle/input")
+
+
+def mounted(name):
+    places = [os.path.join(INPUT, *middle, name) for middle in ((), ("*",), ("*", "*"))]
+    found = [place for pattern in places for place in sorted(glob.glob(pattern)) if os.path.isdir(place)]
+    if not found:
+        raise FileNotFoundError(f"{name} is not below {INPUT}: add it to the notebook's input")
+    return found[0]
+
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, mounted("@source"))
+""",
+    """\
+# Packages that Kaggle's image lacks, or has in another version than the models were saved with
+from kgl.notebook.inside import add_wheels
+
+add_wheels(mounted("@wheels"))
+""",
+    """\
+# The test rows as they are here, predicted by the saved models: submission.csv
+from kgl.notebook.inside import predict
+
+predict("@run", source=mounted("@source"), weights=mounted("@weights"), data=mounted("@competition"))
+""",
+)
+
+
+@dataclass(frozen=True)
+class Build:
+    """A folder of build/: data sets and a notebook, each a folder as Kaggle's client wants it."""
+
+    folder: Path
+    run: str
+    datasets: tuple[Path, ...]
+    kernel: Path
+
+
+def build_folder(workspace: Workspace, run: str) -> Path:
+    """Where the notebook of a run is built."""
+    return workspace.root / "build" / run
+
+
+def load_build(folder: Path) -> Build:
+    """What `build` left in a folder.
+
+    Raises:
+        KglError: there is nothing (status 2).
+    """
+    if not (folder / "notebook" / KERNEL).is_file():
+        raise usage(f"{folder} holds no notebook; make it with: kgl notebook build {folder.name}.")
+    datasets = tuple(folder / part for part in PARTS if (folder / part / DATASET).is_file())
+    return Build(folder, folder.name, datasets, folder / "notebook")
+
+
+def set_owner(folder: Path, owner: str) -> None:
+    """Write who is signed in at Kaggle into the names of a build's data sets and notebook."""
+    for path in (*folder.glob(f"*/{DATASET}"), *folder.glob(f"*/{KERNEL}")):
+        about = read_json(path)
+        about["id"] = _owned(about["id"], owner)
+        if "dataset_sources" in about:
+            about["dataset_sources"] = [_owned(name, owner) for name in about["dataset_sources"]]
+        write_json(path, about)
+
+
+def _owned(name: str, owner: str) -> str:
+    return f"{owner}/{name.rpartition('/')[2]}"
+
+
+def build(workspace: Workspace, run: str | None, *, gpu: bool = False, internet: bool = False, say: Say) -> Build:
+    """Build what predicts with the saved models of a run or a blend, whole or not at all.
+
+    Args:
+        workspace: where runs/ and build/ lie.
+        run: its name; None: the board's first.
+        gpu, internet: what the notebook asks for.
+        say: takes a line at a time.
+
+    Raises:
+        KglError: no complete run (1), no such run (2), models that are not here, or a secret among the files (1).
+    """
+    competition = load_competition(workspace)
+    competition.require("slug", "metric", "target")
+    use_workspace(workspace)
+    chosen = read_run(workspace, run) if run else _best(workspace, competition)
+    runs = list(_needed(workspace, chosen))
+    slugs = {part: kaggle_slug(competition.slug, chosen.run, part) for part in PARTS}
+    with _replacing_folder(build_folder(workspace, chosen.run)) as folder:
+        _write_source(workspace, runs, folder / "source")
+        _write_weights(workspace, runs, folder / "weights")
+        used = [part for part in PARTS if (folder / part).is_dir()]
+        for part in used:
+            write_dataset(folder / part, slugs[part])
+        name = kaggle_slug(competition.slug, chosen.run, "predict")
+        names = {**slugs, "run": chosen.run, "competition": competition.slug}
+        write_kernel(
+            folder / "notebook",
+            slug=name,
+            title=name.replace("-", " "),
+            code_cells=[_filled(cell, names) for cell in CELLS if "@wheels" not in cell or "wheels" in used],
+            dataset_sources=[f"{OWNER}/{slugs[part]}" for part in used],
+            competition=competition.slug,
+            gpu=gpu,
+            internet=internet,
+        )
+    return load_build(build_folder(workspace, chosen.run))
+
+
+def _filled(cell: str, names: dict[str, str]) -> str:
+    for key, name in names.items():
+        cell = cell.replace(f'"@{key}"', f'"{name}"')
+    return cell
+
+
+def _best(workspace: Workspace, competition: Competition) -> Run:
+    best = best_run(workspace, competition.metric, current_hash(workspace, competition.folds))
+    if best is None:
+        raise KglError("no complete run to build a notebook of; train some: kgl baseline.")
+    return best
+
+
+def _needed(workspace: Workspace, run: Run) -> Iterator[Run]:
+    """The run and those that it blends or is stacked on, each once."""
+    waiting, found = [run.run], dict[str, Run]()
+    while waiting:
+        one = read_run(workspace, waiting.pop())
+        if not one.is_complete:
+            raise KglError(f"{one.run} is {one.status}; only complete runs predict. Run: kgl train {one.experiment}")
+        found[one.run] = one
+        waiting += [name for name in (*blend_weights(one), *one.config.get("stack_on", ())) if name not in found]
+    yield from found.values()
+
+
+@contextmanager
+def _replacing_folder(target: Path) -> Iterator[Path]:
+    """A folder that takes the place of `target` when the block ends well."""
+    fresh = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        shutil.rmtree(target, ignore_errors=True)
+        fresh.rename(target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _write_source(workspace: Workspace, runs: list[Run], folder: Path) -> None:
+    """The engine, the user's modules, folds, and what each run says of itself."""
+    hidden = shutil.ignore_patterns("__pycache__", ".*")
+    shutil.copytree(Path(kgl.__file__).parent, folder / "kgl", ignore=hidden)
+    for path in workspace.root.glob("*.py"):
+        shutil.copy(path, folder / path.name)
+    shutil.copytree(workspace.experiments, folder / "experiments", ignore=hidden)
+    shutil.copy(workspace.competition_toml, folder / workspace.competition_toml.name)
+    save_facts(Workspace(folder), {"files.root": DATA_ROOT})
+    (folder / "data").mkdir()
+    shutil.copy(workspace.folds, folder / "data" / workspace.folds.name)
+    for run in runs:
+        kept, copy = run_folder(workspace, run.run), folder / "runs" / run.run
+        copy.mkdir(parents=True)
+        for name in ("run.json", "oof.parquet"):
+            if not (kept / name).is_file():
+                raise KglError(f"runs/{run.run}/{name} is missing (git does not keep all of a run); train it again.")
+            shutil.copy(kept / name, copy / name)
+        if (kept / "source").is_dir():  # a blend has none
+            shutil.copytree(kept / "source", copy / "source", ignore=hidden)
+
+
+def _write_weights(workspace: Workspace, runs: list[Run], folder: Path) -> None:
+    """The saved models, and pretrained networks that look at pictures for them."""
+    kind = load_competition(workspace).kind
+    pretrained = of_kind(kind, "pretrained_files")
+    for run in runs:
+        models = run_folder(workspace, run.run) / "folds"
+        if run.blend:
+            continue
+        if not models.is_dir():
+            advice = f"kgl train {run.experiment} --again makes them"
+            raise KglError(f"{run.run}: its models are not on this machine; {advice}.")
+        hidden = shutil.ignore_patterns("__pycache__", ".*", *NOT_NEEDED)
+        shutil.copytree(models, folder / "runs" / run.run / "folds", ignore=hidden)
+        found: dict[str, Any] = pretrained(run.config) if pretrained else {}
+        for name, file in found.items():
+            (folder / "data" / "weights").mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, folder / "data" / "weights" / name)

@@ -1,0 +1,57 @@
+"""What the notebook calls on Kaggle: a workspace made of what is mounted there, and its predictions."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from kgl.paths import Workspace, use_workspace, write_text
+
+DATA_ROOT = "INSERT_DATA_ROOT"  # see kgl.notebook.build
+
+
+def add_wheels(folder: str) -> None:
+    """Make the packages in a folder of wheels importable, before those of the image; nothing else is changed."""
+
+
+def open_workspace(source: str, data: str, *more: str) -> Workspace:
+    """A workspace in a temporary folder: files are copied, saved models and weights, which may be large, linked.
+
+    Args:
+        source: the mounted data set with the engine and the workspace's files.
+        data: the mounted contest.
+        more: mounted data sets that add to it, such as saved models.
+    """
+    root = Path(tempfile.mkdtemp(prefix="kgl-"))
+    for folder in (source, *more):
+        _add(Path(folder), root, link=folder != source)
+    facts = root / "competition.toml"
+    write_text(facts, facts.read_text(encoding="utf-8").replace(DATA_ROOT, Path(data).as_posix()))
+    return Workspace(root)
+
+
+def _add(folder: Path, root: Path, *, link: bool) -> None:
+    """Files into folders of `root` that can be written to; with `link`, as links where the system has them."""
+    for base, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "kgl" or base != str(folder)]
+        there = root / Path(base).relative_to(folder)
+        there.mkdir(exist_ok=True)
+        for name in files:
+            if link:
+                with contextlib.suppress(OSError):
+                    (there / name).symlink_to(Path(base, name))
+                    continue
+            shutil.copyfile(Path(base, name), there / name)
+
+
+def predict(run: str, *, source: str, weights: str, data: str) -> None:
+    """Write submission.csv into the current folder: the test rows that are mounted, by the saved models of a run."""
+    from kgl.predict import predict_again
+
+    workspace = open_workspace(source, data, weights)
+    with contextlib.chdir(workspace.root):
+        use_workspace(workspace)
+        predict_again(workspace, run)
+    shutil.copyfile(workspace.runs / run / "submission.csv", "submission.csv")
+    print(f"submission.csv written by {run}")

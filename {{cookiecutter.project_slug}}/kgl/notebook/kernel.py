@@ -1,0 +1,91 @@
+"""What Kaggle's client wants in a folder that it uploads: a notebook or a data set, and its metadata."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kgl.paths import read_json, write_json
+
+OWNER = "INSERT_OWNER"  # who is signed in is only known online; see `kgl.notebook.build.set_owner`
+KERNEL, DATASET, NOTEBOOK = "kernel-metadata.json", "dataset-metadata.json", "submission.ipynb"
+LONGEST = 50  # letters of a name on Kaggle; six at least
+
+
+def kaggle_slug(*parts: str) -> str:
+    """A name for Kaggle made of parts, of which the last stays whole; where it would be too long, with a hash."""
+    whole = re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+    if len(whole) <= LONGEST:
+        return whole
+    end = f"-{hashlib.sha256(whole.encode()).hexdigest()[:6]}-{parts[-1]}"
+    return whole[: LONGEST - len(end)].rstrip("-") + end
+
+
+def write_dataset(folder: Path, slug: str) -> None:
+    """Make a folder a private data set."""
+    about = {"title": slug, "id": f"{OWNER}/{slug}", "licenses": [{"name": "other"}], "isPrivate": True}
+    write_json(folder / DATASET, about)
+
+
+def write_kernel(
+    folder: Path,
+    *,
+    slug: str,
+    title: str,
+    code_cells: Sequence[str],
+    dataset_sources: Sequence[str],
+    competition: str,
+    gpu: bool = False,
+    internet: bool = False,
+) -> None:
+    """Make a folder a private notebook.
+
+    Args:
+        folder: made if it is not there.
+        slug, title: Kaggle makes the name in the address from the title: it should be the slug with blanks.
+        code_cells: Python, a cell each.
+        dataset_sources: `owner/slug` of each.
+        competition: the bare slug.
+        gpu, internet: both cost something: quota, and the right to submit.
+    """
+    write_json(folder / NOTEBOOK, _notebook(code_cells))
+    about = {
+        "id": f"{OWNER}/{slug}",
+        "title": title,
+        "code_file": NOTEBOOK,
+        "language": "python",
+        "kernel_type": "notebook",
+        "is_private": True,
+        "enable_gpu": gpu,
+        "enable_tpu": False,
+        "enable_internet": internet,
+        "dataset_sources": list(dataset_sources),
+        "competition_sources": [competition],
+        "kernel_sources": [],
+        "model_sources": [],
+    }
+    write_json(folder / KERNEL, about)
+
+
+def read_cells(folder: Path) -> list[str]:
+    """The code of a folder's notebook, a text each cell."""
+    cells = read_json(folder / NOTEBOOK)["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+def _notebook(code_cells: Sequence[str]) -> dict[str, Any]:
+    cells: list[dict[str, Any]] = [
+        {
+            "cell_type": "code",
+            "execution_count": None,
+            "id": f"cell-{number}",
+            "metadata": {},
+            "outputs": [],
+            "source": code.strip("\n").splitlines(keepends=True),
+        }
+        for number, code in enumerate(code_cells, start=1)
+    ]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    about = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return {"cells": cells, "metadata": about, "nbformat": 4, "nbformat_minor": 5}
