@@ -2,6 +2,7 @@
 
 from kgl.image.files import PATH, equal_rows, image_rows
 from kgl.image.layout import find_layout
+from kgl.image.pretrained import pretrained_files
 
 COLUMNS = (PATH,)  # of the rows, beside those of the contest's tables
-__all__ = ["COLUMNS", "equal_rows", "find_layout", "image_rows"]
+__all__ = ["COLUMNS", "equal_rows", "find_layout", "image_rows", "pretrained_files"]

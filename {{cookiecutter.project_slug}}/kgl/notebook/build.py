@@ -1,37 +1,51 @@
 """A folder to push: a run's source, its models and a thin notebook that predicts with them."""
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import kgl
 from kgl.blend import blend_weights
 from kgl.board import best_run
-from kgl.competition import Competition, load_competition, of_kind, save_facts
+from kgl.competition import Competition, data_root, load_competition, of_kind, save_facts
 from kgl.errors import KglError, usage
 from kgl.fold_file import current_hash
-from kgl.notebook.kernel import DATASET, KERNEL, OWNER, kaggle_slug, write_dataset, write_kernel
+from kgl.notebook.inside import DATA_ROOT
+from kgl.notebook.kernel import (
+    BY_HAND,
+    DATASET,
+    KERNEL,
+    OWNER,
+    evaluation_api,
+    kaggle_slug,
+    write_dataset,
+    write_kernel,
+)
+from kgl.notebook.wheels import PICKLED, differing, fetch_wheels, imported_modules, lacking
+from kgl.online.credentials import secrets
+from kgl.online.progress import size_text
 from kgl.paths import Workspace, read_json, use_workspace, write_json
 from kgl.runs import Run, read_run, run_folder
 from kgl.session import Say
+from kgl.tabular.catalogue import CATALOGUE
 
 PARTS = ("source", "weights", "wheels")
-DATA_ROOT = "INSERT_DATA_ROOT"  # in the copy of competition.toml; the notebook knows where the data is mounted
 NOT_NEEDED = ("last.safetensors", "history.json", "log.txt", "predictions.npz", "scores.json")
+LARGEST_TEXT = 10_000_000  # bytes; larger files are models
 CELLS = (
     """\
-# The data sets that are attached. KGL_INPUT is for rehearsals elsewhere.
+# The data sets that are attached, wherever they are mounted (KGL_INPUT is for rehearsals elsewhere)
 import glob, os, sys
 
 INPUT = os.environ.get("KGL_INPUT", "/kaggle/input")
 
 
 def mounted(name):
-    places = [os.path.join(INPUT, *middle, name) for middle in ((), ("*",), ("*", "*"))]
-    found = [place for pattern in places for place in sorted(glob.glob(pattern)) if os.path.isdir(place)]
+    patterns = [os.path.join(INPUT, between, name) for between in ("", "competitions", "datasets/*", "*", "*/*")]
+    found = [place for pattern in patterns for place in sorted(glob.glob(pattern)) if os.path.isdir(place)]
     if not found:
         raise FileNotFoundError(f"{name} is not below {INPUT}: add it to the notebook's input")
     return found[0]
@@ -82,6 +96,18 @@ def load_build(folder: Path) -> Build:
     return Build(folder, folder.name, datasets, folder / "notebook")
 
 
+def find_build(workspace: Workspace, run: str | None) -> Build:
+    """The build of a run, by default the newest.
+
+    Raises:
+        KglError: there is none (status 2).
+    """
+    built = sorted(workspace.root.glob(f"build/*/notebook/{KERNEL}"), key=lambda path: path.stat().st_mtime)
+    if not run and not built:
+        raise usage("no notebook in build/; make one with: kgl notebook build.")
+    return load_build(build_folder(workspace, run) if run else built[-1].parents[1])
+
+
 def set_owner(folder: Path, owner: str) -> None:
     """Write who is signed in at Kaggle into the names of a build's data sets and notebook."""
     for path in (*folder.glob(f"*/{DATASET}"), *folder.glob(f"*/{KERNEL}")):
@@ -96,20 +122,34 @@ def _owned(name: str, owner: str) -> str:
     return f"{owner}/{name.rpartition('/')[2]}"
 
 
-def build(workspace: Workspace, run: str | None, *, gpu: bool = False, internet: bool = False, say: Say) -> Build:
+def build(
+    workspace: Workspace,
+    run: str | None,
+    *,
+    gpu: bool = False,
+    internet: bool = False,
+    wheels: bool = True,
+    packages: Sequence[str] = (),
+    say: Say,
+) -> Build:
     """Build what predicts with the saved models of a run or a blend, whole or not at all.
 
     Args:
         workspace: where runs/ and build/ lie.
         run: its name; None: the board's first.
         gpu, internet: what the notebook asks for.
+        wheels: whether what Kaggle's image lacks, or has in another version than the models, is downloaded and packed.
+        packages: names of further ones to pack.
         say: takes a line at a time.
 
     Raises:
-        KglError: no complete run (1), no such run (2), models that are not here, or a secret among the files (1).
+        KglError: no such run (2); no complete run, models or wheels that are missing, a contest that is judged
+            through an evaluation API, or a secret among the files (1).
     """
     competition = load_competition(workspace)
     competition.require("slug", "metric", "target")
+    if found := evaluation_api(data_root(workspace, competition)):
+        raise KglError(f"this contest {found}, which kgl notebook does not support: {BY_HAND}.")
     use_workspace(workspace)
     chosen = read_run(workspace, run) if run else _best(workspace, competition)
     runs = list(_needed(workspace, chosen))
@@ -117,6 +157,7 @@ def build(workspace: Workspace, run: str | None, *, gpu: bool = False, internet:
     with _replacing_folder(build_folder(workspace, chosen.run)) as folder:
         _write_source(workspace, runs, folder / "source")
         _write_weights(workspace, runs, folder / "weights")
+        _write_wheels(runs, folder, wheels, packages, say)
         used = [part for part in PARTS if (folder / part).is_dir()]
         for part in used:
             write_dataset(folder / part, slugs[part])
@@ -132,6 +173,10 @@ def build(workspace: Workspace, run: str | None, *, gpu: bool = False, internet:
             gpu=gpu,
             internet=internet,
         )
+        refuse_secrets(folder)
+        for part in used:
+            say(f"{part:<8} {size_text(size_of(folder / part)):>9}   private data set {slugs[part]}")
+        say(f"notebook {name}: internet {'on' if internet else 'off'}, GPU {'on' if gpu else 'off'}")
     return load_build(build_folder(workspace, chosen.run))
 
 
@@ -198,18 +243,54 @@ def _write_source(workspace: Workspace, runs: list[Run], folder: Path) -> None:
 
 def _write_weights(workspace: Workspace, runs: list[Run], folder: Path) -> None:
     """The saved models, and pretrained networks that look at pictures for them."""
-    kind = load_competition(workspace).kind
-    pretrained = of_kind(kind, "pretrained_files")
-    for run in runs:
+    pretrained = of_kind(load_competition(workspace).kind, "pretrained_files")
+    for run in (run for run in runs if not run.blend):
         models = run_folder(workspace, run.run) / "folds"
-        if run.blend:
-            continue
         if not models.is_dir():
             advice = f"kgl train {run.experiment} --again makes them"
             raise KglError(f"{run.run}: its models are not on this machine; {advice}.")
         hidden = shutil.ignore_patterns("__pycache__", ".*", *NOT_NEEDED)
         shutil.copytree(models, folder / "runs" / run.run / "folds", ignore=hidden)
-        found: dict[str, Any] = pretrained(run.config) if pretrained else {}
-        for name, file in found.items():
-            (folder / "data" / "weights").mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, folder / "data" / "weights" / name)
+        for name, file in pretrained(run.config).items() if pretrained else ():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, folder / name)
+
+
+def _write_wheels(runs: list[Run], folder: Path, wanted: bool, packages: Sequence[str], say: Say) -> None:
+    """Wheels of what Kaggle's image lacks, and of what wrote the saved models where it has another version."""
+    source = folder / "source"
+    modules = imported_modules([source / "contest.py", *source.glob("runs/*/source/**/*.py")])
+    modules |= {getattr(CATALOGUE.get(str(run.config.get("model"))), "package", "") for run in runs}
+    missing = lacking({*modules, *packages})
+    versions = {name: version for run in runs for name, version in run.versions.items()}
+    other = {name: (ours, theirs) for name, ours, theirs in differing(versions)}
+    pickles = any(folder.glob("weights/**/*.joblib"))
+    for name, (ours, theirs) in other.items():
+        packed = "; yours is packed" if wanted and pickles and name in PICKLED else ""
+        say(f"{name}: models saved with {ours}, Kaggle's image has {theirs} as far as known{packed}")
+    if missing:
+        say(f"Kaggle's image is not known to have {', '.join(missing)}" + ("; packed" if wanted else ""))
+    missing |= {name: other[name][0] for name in PICKLED if pickles and name in other}
+    if wanted and missing:
+        fetch_wheels(missing, folder / "wheels")
+
+
+def refuse_secrets(folder: Path) -> None:
+    """Refuse to go on where a file holds what looks like a token, or one of this machine's.
+
+    Raises:
+        KglError: the first such file, named.
+    """
+    own = [re.escape(secret.encode()) for secret in secrets()]
+    pattern = re.compile(b"|".join([rb"KGAT_\w{16,}", rb'"key"\s*:\s*"[0-9a-f]{32}"', *own]))
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.stat().st_size > LARGEST_TEXT:
+            continue
+        if path.name in ("kaggle.json", "access_token", ".env") or pattern.search(path.read_bytes()):
+            name = path.relative_to(folder).as_posix()
+            raise KglError(f"{name} holds what looks like a secret; take it out of the workspace's file, build again.")
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

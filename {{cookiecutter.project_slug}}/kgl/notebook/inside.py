@@ -3,16 +3,29 @@
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 from kgl.paths import Workspace, use_workspace, write_text
 
-DATA_ROOT = "INSERT_DATA_ROOT"  # see kgl.notebook.build
+DATA_ROOT = "INSERT_DATA_ROOT"  # in the copy of competition.toml; only the notebook knows where the data is mounted
 
 
 def add_wheels(folder: str) -> None:
-    """Make the packages in a folder of wheels importable, before those of the image; nothing else is changed."""
+    """Make the packages in a folder of wheels importable, before those of the image; nothing else is changed.
+
+    Wheels are archives of what is imported: no installer and no network is needed.
+    """
+    target = tempfile.mkdtemp(prefix="kgl-wheels-")
+    for wheel in sorted(Path(folder).glob("*.whl")):
+        tag = wheel.stem.split("-")[-3]
+        if tag.startswith("cp") and tag != f"cp{sys.version_info[0]}{sys.version_info[1]}" and "abi3" not in wheel.stem:
+            print(f"{wheel.name} is for another Python: the installed package is used")
+            continue
+        zipfile.ZipFile(wheel).extractall(target)
+    sys.path.insert(0, target)
 
 
 def open_workspace(source: str, data: str, *more: str) -> Workspace:
@@ -34,7 +47,7 @@ def open_workspace(source: str, data: str, *more: str) -> Workspace:
 def _add(folder: Path, root: Path, *, link: bool) -> None:
     """Files into folders of `root` that can be written to; with `link`, as links where the system has them."""
     for base, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name != "kgl" or base != str(folder)]
+        folders[:] = [name for name in folders if name != "kgl" or Path(base) != folder]
         there = root / Path(base).relative_to(folder)
         there.mkdir(exist_ok=True)
         for name in files:

@@ -10,6 +10,10 @@ from kgl.paths import read_json, write_json
 
 OWNER = "INSERT_OWNER"  # who is signed in is only known online; see `kgl.notebook.build.set_owner`
 KERNEL, DATASET, NOTEBOOK = "kernel-metadata.json", "dataset-metadata.json", "submission.ipynb"
+BY_HAND = (
+    "start from Kaggle's example notebook of it, upload the workspace with runs/<run> as a private data set, "
+    "and let its predict() average experiment.load(model).predict(rows) over the folders runs/<run>/folds/*/seed-*"
+)
 LONGEST = 50  # letters of a name on Kaggle; six at least
 
 
@@ -22,10 +26,26 @@ def kaggle_slug(*parts: str) -> str:
     return whole[: LONGEST - len(end)].rstrip("-") + end
 
 
+def evaluation_api(root: Path) -> str:
+    """How a contest is judged, where its notebooks answer an evaluation API instead of writing submission.csv.
+
+    Args:
+        root: the contest's files, among which the API's are.
+    """
+    signs = ("kaggle_evaluation", "*/competition*.so", "*/competition*.pyd", "public_timeseries_testing_util.py")
+    found = [path.relative_to(root).as_posix() for sign in signs for path in root.glob(sign)]
+    return f"is judged through an evaluation API ({found[0]})" if found else ""
+
+
 def write_dataset(folder: Path, slug: str) -> None:
     """Make a folder a private data set."""
     about = {"title": slug, "id": f"{OWNER}/{slug}", "licenses": [{"name": "other"}], "isPrivate": True}
     write_json(folder / DATASET, about)
+
+
+def read_slug(folder: Path) -> str:
+    """The name of a data set, without its owner."""
+    return str(read_json(folder / DATASET)["id"]).rpartition("/")[2]
 
 
 def write_kernel(

@@ -49,6 +49,16 @@ def masked(text: str) -> str:
     return SECRET.sub("***", text)
 
 
+def secrets() -> set[str]:
+    """The secrets of this machine, to look for where they must not be."""
+    named = ("KAGGLE_API_TOKEN", "KAGGLE_KEY")
+    found = [os.environ.get(name, "") for name in named if not Path(os.environ.get(name, "")).exists()]
+    for path in (source.path for source in sources() if source.path):
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
+        found += re.findall(r'"(?:key|refresh_token)"\s*:\s*"([^"]+)"', text) or [text]
+    return {secret for secret in found if len(secret) >= 8}
+
+
 def config_folders() -> list[Path]:
     """Where a kaggle.json may lie; the client reads the first of these folders that exists."""
     other = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"

@@ -1,0 +1,131 @@
+"""What Kaggle's image has, as far as known, and wheels of what it lacks."""
+
+import ast
+import importlib.metadata
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from kgl.errors import KglError
+
+PYTHON = "3.12"
+PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64", "any")
+# Known of the image with Python 3.12 at the end of 2025, which is built on Colab's; both change every few weeks.
+# In a notebook on Kaggle `!pip list` tells what is so today: correct these tables by it.
+VERSIONS = {
+    "numpy": "2.0.2",
+    "pandas": "2.2.2",
+    "scikit-learn": "1.6.1",
+    "lightgbm": "4.6.0",
+    "torch": "2.9.0",
+    "torchvision": "0.24.0",
+}
+OF_ANY_VERSION = """
+scipy pyarrow joblib threadpoolctl filelock click rich tqdm six safetensors huggingface-hub timm pillow xgboost
+xgboost-cpu catboost matplotlib seaborn plotly statsmodels optuna polars opencv-python opencv-python-headless
+albumentations transformers tokenizers datasets sentencepiece accelerate peft tensorflow keras jax torchaudio
+torchmetrics pytorch-lightning einops nltk spacy gensim category-encoders imbalanced-learn shap numba numexpr
+networkx sympy scikit-image requests pyyaml h5py pydicom librosa soundfile kornia tifffile imageio simpleitk
+nibabel psutil tabulate cloudpickle dask beautifulsoup4 lxml regex wordcloud jinja2 openpyxl setuptools pip
+packaging python-dateutil pytz tzdata fsspec protobuf
+"""
+PICKLED = ("scikit-learn", "pandas")  # saved models of tables hold their objects: another version may not read them
+
+
+def provided() -> set[str]:
+    """The packages of this machine that Kaggle's image has too: those of the tables and what they need themselves."""
+    found, waiting = set[str](), [*VERSIONS, *OF_ANY_VERSION.split()]
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found.add(name)
+            waiting += _needs(name)
+    return found
+
+
+def _needs(package: str) -> list[str]:
+    try:
+        lines = importlib.metadata.requires(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return [_plain(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in lines if "extra ==" not in line]
+
+
+def _plain(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def foreign_modules() -> dict[str, str]:
+    """The modules that can be imported here but, as far as known, not on Kaggle, and the package of each."""
+    known = provided()
+    importable = importlib.metadata.packages_distributions()
+    packages = {top: [_plain(name) for name in names] for top, names in importable.items()}
+    return {top: names[0] for top, names in packages.items() if not known & set(names)}
+
+
+def imported_modules(files: Iterable[Path]) -> set[str]:
+    """The first names of all modules that Python files import, anywhere in them."""
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_bytes()))]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return {name.split(".")[0] for name in names}
+
+
+def lacking(modules: Iterable[str]) -> dict[str, str]:
+    """Packages that Kaggle's image lacks for these modules, with what they need themselves, and their versions here."""
+    foreign, known = foreign_modules(), provided()
+    found: dict[str, str] = {}
+    waiting = [foreign[name] for name in modules if name in foreign]
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found[name] = importlib.metadata.version(name)
+            waiting += [other for other in _needs(name) if other not in known and _is_here(other)]
+    return found
+
+
+def _is_here(package: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def differing(versions: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Libraries, the version that models were saved with and Kaggle's, where the first two numbers differ."""
+    for name, version in versions.items():
+        if (theirs := VERSIONS.get(name)) and version.split(".")[:2] != theirs.split(".")[:2]:
+            yield name, version, theirs
+
+
+def fetch_wheels(packages: Mapping[str, str], folder: Path) -> None:
+    """Download a wheel of each package in this version for Kaggle's Python and platform, without what they need.
+
+    Raises:
+        KglError: there is no pip or uv, no connection, or no such wheel.
+    """
+    wanted = [f"{name}=={version}" for name, version in packages.items()]
+    options = ["--no-deps", "--only-binary=:all:", "--python-version", PYTHON, "--retries", "1", "--timeout", "10"]
+    options += [part for platform in PLATFORMS for part in ("--platform", platform)]
+    command = [*_pip(), "download", "--quiet", "--disable-pip-version-check", *options, "--dest", str(folder), *wanted]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
+    if done.returncode:
+        why = (done.stderr.strip() or "pip told no reason").splitlines()[-1].removeprefix("ERROR: ").rstrip(".")
+        raise KglError(f"no wheels of {', '.join(wanted)} for Kaggle's Python {PYTHON} ({why}); build again online.")
+
+
+def _pip() -> list[str]:
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    if uv := shutil.which("uv"):
+        return [uv, "tool", "run", "pip"]
+    raise KglError("neither pip nor uv is there to fetch wheels with; install uv, or pip into this environment.")
+
+
+def modules_of(wheels: Iterable[Path]) -> set[str]:
+    """The first names of the modules in wheels."""
+    names = {name.split("/")[0] for wheel in wheels for name in zipfile.ZipFile(wheel).namelist()}
+    return {name.split(".")[0] for name in names if not name.endswith((".dist-info", ".data", ".libs"))}
