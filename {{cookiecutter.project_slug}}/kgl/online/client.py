@@ -116,6 +116,7 @@ class Kaggle:
             except KglError as error:
                 if error.status != FAILED:
                     raise
+                self.sleep(2.0)
                 if found := look():
                     return None, found
                 if not left:

@@ -15,6 +15,11 @@ RULES = 'you have not accepted the rules of "{slug}".\n  Accept them at {page}/r
 ADVICE = (  # words in Kaggle's reason, and the sentence they lead to
     ("rules", RULES),
     ("identity|phone|verif", "{said}. Verify phone or identity at {settings} and run this again."),
+    (
+        r"\bgpu\b|accelerator",
+        "{said}. Wait until Kaggle has GPU hours for you again ({settings}), or go without --gpu.",
+    ),
+    ("already in use|already exists", "{said}. Rename or delete that one (https://www.kaggle.com/work), then go on."),
     ("allowance|daily|per day|submission limit|quota", "{said}. The day's allowance is back at {reset}."),
     ("notebook|kernel", "{said}. This contest takes notebooks only: use kgl notebook."),
     (r"deadline|closed|\bended|no longer|disabled", '{said}. "{slug}" takes no submissions now; see {page}'),
@@ -72,9 +77,8 @@ def explain(error: Exception, slug: str) -> KglError:
         return KglError(f"Kaggle asks to slow down (429). Nothing is lost; run this again {wait}.")
     if status >= 500:
         return KglError(f"Kaggle has trouble ({status} {said}). Nothing is lost; run this again later.")
-    for words, advice in ADVICE:
-        if re.search(words, f"{reasons} {said}", re.I):
-            return _refusal(advice, slug, said or reasons)
+    if advice := _advice(f"{reasons} {said}"):
+        return _refusal(advice, slug, said or reasons)
     if status == 404:
         return _refusal(
             'it knows no such thing as "{slug}" ({said}); compare slug in competition.toml with {page}', slug, said
@@ -84,6 +88,16 @@ def explain(error: Exception, slug: str) -> KglError:
         if status == 403
         else _refusal("{said} ({status}).", slug, said, status)
     )
+
+
+def refused(said: str, slug: str) -> KglError:
+    """The sentence for an error that came within a good answer, as those about data sets and notebooks do."""
+    said = masked(said).strip().rstrip(".")
+    return _refusal(_advice(said) or "{said}.", slug, said)
+
+
+def _advice(said: str) -> str:
+    return next((advice for words, advice in ADVICE if re.search(words, said, re.I)), "")
 
 
 def _refusal(advice: str, slug: str, said: str = "", status: int = 0) -> KglError:

@@ -14,7 +14,8 @@ from kgl.online.refusals import reset_time, rules_not_accepted
 from kgl.paths import Workspace
 
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_WAIT = 2.0, 60.0, 600.0  # seconds between looks (growing by half), and in all
-Confirm, Make = Callable[[str], bool], Callable[[], Any]
+Confirm = Callable[[str], bool]
+Make = Callable[[], Any]
 
 
 def refuse_sent(workspace: Workspace, sha256: str) -> None:
