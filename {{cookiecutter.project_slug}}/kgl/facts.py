@@ -37,6 +37,17 @@ WORDINGS = {
     "r2": "r2( score)?|r squared|coefficient of determination",
     "accuracy": "(categori[sz]ation |classification )?accuracy( score)?",
 }
+# What contests for beginners score, where Kaggle cannot be asked: no file tells rmse from rmse of logarithms.
+KNOWN = {
+    "titanic": "accuracy",
+    "spaceship-titanic": "accuracy",
+    "digit-recognizer": "accuracy",
+    "nlp-getting-started": "f1",
+    "house-prices-advanced-regression-techniques": "rmse_log",
+    "bike-sharing-demand": "rmsle",
+    "store-sales-time-series-forecasting": "rmsle",
+    "spooky-author-identification": "logloss",
+}
 OTHER = "precision recall|symmetric|smape|average precision|top|gini|@"  # looks alike and is another metric
 
 
@@ -111,6 +122,7 @@ def find_facts(
     _check_targets(files.train, target)
     _read_labels(workspace, book.competition, files.train)
     wording = (kaggle or {}).get("metric", "")
+    book.add("metric", "" if wording else KNOWN.get(competition.slug, ""), "known of this contest")
     book.add("task", *_find_task(files.train, target, book.competition.metric or _metric_of(wording, target)[0]))
     task = book.competition.task
     book.add("metric", *_find_metric(task, files, target, wording))

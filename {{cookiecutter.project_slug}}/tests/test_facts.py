@@ -1,6 +1,7 @@
 """kgl init and kgl folds: facts found in files, asked where they are not sure, and written with nothing lost."""
 
 import json
+import sys
 import tomllib
 from typing import Any
 
@@ -84,9 +85,29 @@ def test_init_fills_in_the_facts_and_keeps_comments(fresh: Tiny) -> None:
     assert "? metric" in done.out and "Next: uv run kgl baseline" in done.out
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe ends otherwise there")
+def test_init_writes_the_facts_although_nobody_reads_to_the_end(fresh: Tiny) -> None:
+    with fresh.start("init", "--yes") as process:
+        assert process.stdout and process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+    assert said == "" and load_competition(fresh.workspace).metric == "accuracy"
+
+
 def test_what_init_writes_trains(fresh: Tiny) -> None:
     assert fresh.kgl("init", "--yes").status == 0
     assert fresh.kgl("baseline").name == "blend-001"
+
+
+def test_the_metric_of_a_known_contest_is_known_without_kaggle(fresh: Tiny) -> None:
+    prices = fresh.frame("train.csv").assign(label=[10_000.5 + i for i in range(len(fresh.frame("train.csv")))])
+    fresh.save("train.csv", prices)
+    competition = Competition(slug="house-prices-advanced-regression-techniques")
+    found = {fact.key: fact for fact in find_facts(fresh.workspace, competition, {})}
+    assert (found["task"].value, found["metric"].value, found["metric"].sure) == ("regression", "rmse_log", True)
+    found = {fact.key: fact for fact in find_facts(fresh.workspace, competition, {}, {"metric": "RMSE"})}
+    assert found["metric"].value == "rmse"  # Kaggle knows better
 
 
 def test_facts_that_are_said_win_and_known_ones_stay(fresh: Tiny) -> None:
