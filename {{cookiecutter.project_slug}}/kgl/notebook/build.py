@@ -152,10 +152,10 @@ def build(
         raise KglError(f"this contest {found}, which kgl notebook does not support: {BY_HAND}.")
     use_workspace(workspace)
     chosen = read_run(workspace, run) if run else _best(workspace, competition)
-    runs = list(_needed(workspace, chosen))
+    runs = list(needed_runs(workspace, chosen))
     slugs = {part: kaggle_slug(competition.slug, chosen.run, part) for part in PARTS}
-    with _replacing_folder(build_folder(workspace, chosen.run)) as folder:
-        _write_source(workspace, runs, folder / "source")
+    with replacing_folder(build_folder(workspace, chosen.run)) as folder:
+        write_source(workspace, runs, folder / "source")
         _write_weights(workspace, runs, folder / "weights")
         _write_wheels(runs, folder, wheels, packages, say)
         used = [part for part in PARTS if (folder / part).is_dir()]
@@ -193,7 +193,7 @@ def _best(workspace: Workspace, competition: Competition) -> Run:
     return best
 
 
-def _needed(workspace: Workspace, run: Run) -> Iterator[Run]:
+def needed_runs(workspace: Workspace, run: Run) -> Iterator[Run]:
     """The run and those that it blends or is stacked on, each once."""
     waiting, found = [run.run], dict[str, Run]()
     while waiting:
@@ -206,7 +206,7 @@ def _needed(workspace: Workspace, run: Run) -> Iterator[Run]:
 
 
 @contextmanager
-def _replacing_folder(target: Path) -> Iterator[Path]:
+def replacing_folder(target: Path) -> Iterator[Path]:
     """A folder that takes the place of `target` when the block ends well."""
     fresh = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -219,7 +219,7 @@ def _replacing_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _write_source(workspace: Workspace, runs: list[Run], folder: Path) -> None:
+def write_source(workspace: Workspace, runs: list[Run], folder: Path) -> None:
     """The engine, the user's modules, folds, and what each run says of itself."""
     hidden = shutil.ignore_patterns("__pycache__", ".*")
     shutil.copytree(Path(kgl.__file__).parent, folder / "kgl", ignore=hidden)
