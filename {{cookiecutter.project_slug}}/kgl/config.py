@@ -69,8 +69,9 @@ def check_value(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         if isinstance(value, (list, tuple)):
             return tuple(check_value(get_args(hint)[0], item, where) for item in value)
-        example = f", such as [{value!r}]" if isinstance(value, str) else ""
-        raise usage(f"{where}: expected {describe(hint)}{example}, got {value!r}.")
+        got = getattr(value, "__name__", repr(value))  # features=(title) has lost its comma
+        example = f", such as [{got}]" if isinstance(value, str) or callable(value) else ""
+        raise usage(f"{where}: expected {describe(hint)}{example}, got {got}.")
     if hint is float and type(value) is int:
         return float(value)
     if not isinstance(value, origin or hint) or (hint is int and isinstance(value, bool)):

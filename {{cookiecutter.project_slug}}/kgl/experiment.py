@@ -157,7 +157,7 @@ def load_experiment(workspace: Workspace, name: str) -> Experiment:
     except Exception as error:
         raise _broken(where, error) from error
     if not isinstance(found, Experiment):
-        got = "nothing of that name" if found is None else f"a {type(found).__name__}"
+        got = "nothing of that name" if found is None else getattr(found, "__name__", f"a {type(found).__name__}")
         raise usage(f"{where}: expected experiment = Tabular(...) or another kind, got {got}.")
     return found
 

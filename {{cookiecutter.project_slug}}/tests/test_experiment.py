@@ -54,7 +54,7 @@ def test_changes_are_read_as_the_field_wants_them(changes: dict[str, str], expec
         ({"seeds": "1.5"}, "seeds: expected a whole number, got 1.5"),
         (
             {"prepare": "linaer"},
-            "prepare: got 'linaer', allowed: auto, linear, forest, native, raw. Did you mean 'linear'?",
+            "prepare: got 'linaer', allowed: auto, linear, forest, native, encoded, text, raw. Did",
         ),
         ({"params": "3"}, "params: write params.<key>=value"),
         ({"seeds.x": "3"}, "seeds.x: seeds has no keys of its own"),
@@ -78,7 +78,12 @@ def test_changes_that_cannot_be_are_refused(changes: dict[str, str], sentence: s
         ),
         ("experiment = Tabular(seeds=('a',))", 2, "seeds: expected a whole number, got 'a'"),
         ("experiment = Tabular('ridge')", 1, "experiments/mine.py raises TypeError"),
-        ("experiment = Tabular", 2, "expected experiment = Tabular(...) or another kind, got a ABCMeta"),
+        ("experiment = Tabular", 2, "expected experiment = Tabular(...) or another kind, got Tabular."),
+        (
+            "def ratio(rows):\n    return rows\n\nexperiment = Tabular(features=(ratio))",
+            2,
+            "Tabular: features: expected a list, such as [ratio], got ratio.",
+        ),
         ("experimnt = Tabular()", 2, "expected experiment = Tabular(...) or another kind, got nothing of that name"),
         ("import nothing_of_that_name", 1, "experiments/mine.py raises ModuleNotFoundError"),
         ("experiment = Tabular(", 1, "experiments/mine.py, line 3 raises SyntaxError"),

@@ -36,29 +36,33 @@ def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
     found = find_facts(workspace, competition, given, said)
     shown = {fact.key for fact in found}
     found += [Fact(key, value, "as you said") for key, value in given.items() if key not in shown]
-    unsure = [fact for fact in found if not fact.sure]
-    if not as_json:
-        _print_facts(found)
-        _print_contest(contest)
-    if unsure and not yes:
+    unsure = [] if yes else [fact for fact in found if not fact.sure]
+    if unsure:
+        _print_facts(found, contest, as_json)
         if not sys.stdin.isatty():
             names = ", ".join(fact.key for fact in unsure)
             raise usage(f"{names}: not sure. Say it ({unsure[0].key}=...), or take it with --yes.")
         found = [fact if fact.sure else _ask(fact) for fact in found]
     save_facts(workspace, {fact.key: fact.value for fact in found if fact.kept})
+    if not unsure:
+        _print_facts(found, contest, as_json)  # now: `kgl init | head` ends in the middle of it
     if as_json:
         return click.echo(json.dumps([asdict(fact) for fact in found], indent=2))
     click.echo("written to competition.toml, where you can change each of them")
     click.echo("Next: uv run kgl baseline")
 
 
-def _print_facts(facts: "list[Fact]") -> None:
+def _print_facts(facts: "list[Fact]", contest: "Contest | None", as_json: bool) -> None:
     from kgl.facts import table_of
 
+    if as_json:
+        return
     rows = [("fact", "value", "why"), *table_of(facts)]
     widths = [min(40, max(len(row[i]) for row in rows)) for i in range(2)]
     for row in rows:
         click.echo(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}")
+    if contest:
+        _print_contest(contest)
 
 
 def _ask_kaggle(slug: str) -> "Contest | None":
@@ -76,9 +80,7 @@ def _ask_kaggle(slug: str) -> "Contest | None":
         return None
 
 
-def _print_contest(contest: "Contest | None") -> None:
-    if contest is None:
-        return
+def _print_contest(contest: "Contest") -> None:
     rules = f"https://www.kaggle.com/competitions/{contest.slug}/overview/evaluation"
     click.echo(f"deadline {contest.deadline:%Y-%m-%d %H:%M} UTC" if contest.deadline else "no deadline", nl=False)
     click.echo(f", {contest.daily_limit} submissions a day, {contest.teams:,} teams; how it is scored: {rules}")

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import keyword
+import os
 import sys
 from typing import NoReturn
 
@@ -94,6 +95,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if debug:
             raise
         _fail(f"kgl {name}: {error.message}", error.status)
+    except BrokenPipeError:  # kgl board | head: nobody reads on, and Python would complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
     except OSError as error:
         if debug:
             raise
