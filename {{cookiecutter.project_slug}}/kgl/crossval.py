@@ -46,6 +46,7 @@ class Options:
     again: train anew what is complete.
     note, parent: kept in run.json; the parent is found where it is not given.
     workers: processes at once; by default what rows and cores suggest.
+    cluster: address of a dask scheduler whose workers train the folds instead of this machine.
     """
 
     folds: tuple[int, ...] | None = None
@@ -54,6 +55,7 @@ class Options:
     note: str = ""
     parent: str = ""
     workers: int | None = None
+    cluster: str = ""
 
 
 def train(
@@ -182,7 +184,13 @@ def _train_folds(session: Session, experiment: Experiment, run: Run, options: Op
     rows = rows.few() if options.quick else rows
     workers = options.workers or experiment.at_once()
     shared = plan(len(pending), len(rows.train), workers=workers)
-    for task in run_tasks(experiment, rows, pending, shared, forced=workers is not None):
+    if options.cluster:
+        from kgl.cluster import run_on_cluster
+
+        done = run_on_cluster(options.cluster, run, experiment, rows, pending, threads=shared.threads)
+    else:
+        done = run_tasks(experiment, rows, pending, shared, forced=workers is not None)
+    for task in done:
         scores = read_scores(task)
         seed = f" seed {task.seed}" if len(run.seeds) > 1 else ""
         progress(f"fold {task.fold}{seed}  {show(scores['score'])}  {scores['seconds']:.1f} s")

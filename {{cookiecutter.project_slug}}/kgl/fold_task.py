@@ -184,7 +184,7 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
         raise KglError(f"fold {task.fold}, seed {task.seed}: {error.message}", error.status) from None
     except Exception as error:
         raise _failed(error, task, log) from error
-    with _whole_folder(task.folder) as folder:
+    with whole_folder(task.folder) as folder:
         fitted.save(folder)
         np.savez(folder / "predictions.npz", valid=valid, test=test)
         write_text(folder / "log.txt", log.getvalue())
@@ -238,7 +238,7 @@ def _failed(error: Exception, task: Task, log: io.StringIO) -> KglError:
 
 
 @contextlib.contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` that takes its name when the block ends well."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -254,7 +254,7 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
 def adopt(task: Task, folder: Path) -> None:
     """Let what another run has trained there be this task's; files are shared, nothing ever writes into them."""
     if folder.is_dir() and not task.is_done:
-        with _whole_folder(task.folder) as own:
+        with whole_folder(task.folder) as own:
             shutil.copytree(folder, own, copy_function=_link, dirs_exist_ok=True)
 
 

@@ -1,0 +1,91 @@
+"""Fold tasks on other machines, through joblib and dask.distributed; a worker that dies costs its own task alone.
+
+Workers are started in a copy of the workspace: `uv run dask worker ADDRESS --nthreads 1`. They share no disk with this
+machine: rows travel with each task, and the trained model comes back as an archive.
+"""
+
+import importlib
+import io
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kgl.errors import KglError, reason, usage
+from kgl.experiment import Experiment
+from kgl.fold_task import Rows, Task, run_task, whole_folder
+from kgl.identity import code_hash
+from kgl.paths import find_workspace, use_workspace
+from kgl.runs import Run
+
+PATIENCE = 60  # seconds for a scheduler to answer, and for a first worker
+RETRIES = 3  # of a task whose worker died
+
+
+def run_on_cluster(
+    address: str, run: Run, experiment: Experiment, rows: Rows, tasks: Sequence[Task], *, threads: int
+) -> Iterator[Task]:
+    """Train tasks of a run on the workers of a dask scheduler, each given back as it is done.
+
+    Args:
+        address: of the scheduler, such as tcp://10.0.0.5:8786.
+        run: whose code each worker must have, too.
+        experiment: with the run's settings.
+        rows, tasks: what is trained on, and what is trained.
+        threads: inside each model.
+
+    Raises:
+        KglError: dask is not installed (2), no scheduler or worker answers, a task failed (1).
+    """
+    from joblib import Parallel, delayed, parallel_config
+
+    client = _connect(address)
+    try:
+        # as bytes: joblib would scatter an object to one worker, and with that worker all tasks would be lost
+        load = _cloudpickle().dumps((experiment, rows))
+        source = run.experiment, run.identity["code"]
+        jobs = (delayed(_train_there)(source, load, (n, task.fold, task.seed), threads) for n, task in enumerate(tasks))
+        with parallel_config(backend="dask", client=client, retries=RETRIES, pure=False):
+            for number, archive in Parallel(return_as="generator_unordered", batch_size=1)(jobs):
+                with whole_folder(tasks[number].folder) as folder, zipfile.ZipFile(io.BytesIO(archive)) as packed:
+                    packed.extractall(folder)
+                yield tasks[number]
+    finally:
+        client.close()
+
+
+def _connect(address: str) -> Any:
+    try:
+        distributed = importlib.import_module("distributed")
+    except ImportError:
+        raise usage("--cluster needs dask.distributed, which is not installed. Run: uv sync --group cluster") from None
+    try:
+        client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise KglError(
+            f"--cluster {address}: no scheduler with a worker answers within {PATIENCE} s ({reason(error)})."
+        ) from None
+    return client
+
+
+def _cloudpickle() -> Any:
+    return importlib.import_module("cloudpickle")  # comes with distributed
+
+
+def _train_there(source: tuple[str, str], load: bytes, number: tuple[int, int, int], threads: int) -> tuple[int, bytes]:
+    """On the worker: train one task in its own copy of the workspace, and send the folder back."""
+    workspace, (name, code), (place, fold, seed) = find_workspace(), source, number
+    if code_hash(workspace, name) != code:
+        raise KglError(
+            f"the worker in {workspace.root} has other code for {name}; bring its copy up to date (git pull)."
+        )
+    use_workspace(workspace)
+    experiment, rows = _cloudpickle().loads(load)
+    with tempfile.TemporaryDirectory() as temporary:
+        task = Task(fold, seed, Path(temporary) / "run" / "folds" / str(fold) / f"seed-{seed}")
+        run_task(experiment, replace(rows, workspace=workspace), task, threads)
+        return place, Path(shutil.make_archive(f"{temporary}/done", "zip", task.folder)).read_bytes()
