@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kgl.board import RISK, chance
+from kgl.verdicts import RISK, chance
 
 Array = NDArray[Any]
 Measure = Callable[[Array, Array], float]  # the smooth loss of predictions on the rows of these numbers

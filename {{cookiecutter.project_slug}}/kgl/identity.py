@@ -24,16 +24,18 @@ def identity(workspace: Workspace, name: str, config: dict[str, Any], *, data: s
 
 def code_hash(workspace: Workspace, name: str) -> str:
     """A hash of the experiment's file, the workspace's modules that it imports, and the engine's version."""
-    return short_hash("\n".join([__version__, *(_syntax(path) for path in source_files(workspace, name))]))
+    return short_hash(
+        "\n".join([__version__, *(ast.dump(plain_syntax(path)) for path in source_files(workspace, name))])
+    )
 
 
-def _syntax(path: Path) -> str:
+def plain_syntax(path: Path) -> ast.Module:
     """What a file does: neither its comments nor its docstrings."""
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
             del node.body[0]
-    return ast.dump(tree)
+    return tree
 
 
 def short_hash(text: str) -> str:

@@ -1,0 +1,145 @@
+"""What `kgl board` and `kgl blend` print."""
+
+import shutil
+from collections.abc import Sequence
+from itertools import zip_longest
+
+import click
+
+from kgl.board import Board, Line, leaderboard
+from kgl.changes import all_changes, differences, members_of
+from kgl.evidence import Evidence, farthest
+from kgl.metrics import get_metric
+from kgl.paths import Workspace
+from kgl.runs import Run, list_runs
+from kgl.verdicts import Verdict
+from kgl.wording import cv, rule_in_words, show, took, verdict_in_words
+
+
+def show_board(board: Board, metric: str, *, wide: bool) -> None:
+    """The ranked runs, what is not ranked, and what to do next."""
+    header = ["#", "run", f"CV {metric}", "vs best", "vs parent", "public", "time", "what changed"]
+    if wide:
+        header[3:3] = ["error", "out of fold"]
+        header[-2:-2] = ["private"]
+    rows = [_cells(place, line, wide) for place, line in enumerate(board.lines, 1)]
+    for run in board.unranked:
+        on = f"goes on with: {run.command}" if run.status == "stopped" and run.command else run.note
+        rows.append(["", run.run, run.status, *[""] * (len(header) - 4), on])
+    print_table(header, rows)
+    verdicts = [verdict for line in board.lines for verdict in (line.against_best, line.against_parent) if verdict]
+    if any(not verdict.rows for verdict in verdicts):
+        click.echo("~: by fold scores alone, which see less; rows follow where predictions are here: kgl board again")
+    if any(line.run.is_rosy for line in board.lines):
+        click.echo("rosy: the labels of a fold chose the epoch for it (choose=fold); honest runs stand first.")
+    if board.failed:
+        names = [run.run for run in board.failed]
+        click.echo(f"failed: {', '.join(names)}; why: log.txt in their folders in runs/; delete these when done with")
+    if board.left_out:
+        click.echo(f"{board.left_out} runs of other folds or of another metric than {metric} are left out.")
+    click.echo(
+        "Next: uv run kgl submit, or change an experiment and train it"
+        if board.lines
+        else "No complete run yet: uv run kgl baseline"
+    )
+
+
+def _cells(place: int, line: Line, wide: bool) -> list[str]:
+    run = line.run
+    spread = f" ± {run.cv_std:.{5 if wide else 4}f}" if run.cv_std is not None else ""
+    cells = [str(place), run.run, show(run.cv_score) + spread]
+    cells += [show(line.standard_error), show(run.oof_score)] if wide else []
+    cells += ["best" if place == 1 else _word(line.against_best, wide), _word(line.against_parent, wide), line.public]
+    return [*cells, *([line.private] if wide else []), took(run.seconds), line.changed]
+
+
+def _word(verdict: Verdict | None, wide: bool) -> str:
+    if verdict is None:
+        return ""
+    return verdict.word + "~" * (not verdict.rows) + (f" {verdict.gain:+.5f} p {verdict.p:.3f}" if wide else "")
+
+
+def show_run(workspace: Workspace, run: Run) -> None:
+    """One run in full."""
+    runs = list_runs(workspace)
+    evidence, by_name = Evidence(workspace, runs), {one.run: one for one in runs}
+    parent = by_name.get(run.parent)
+    lines = [("run", f"{run.run}: {run.kind or run.experiment}, {run.status}" + (f": {run.note}" if run.note else ""))]
+    if run.cv_score is not None:
+        known = sum(score is not None for score in run.fold_scores)
+        error = f", standard error {show(run.cv_std / known**0.5)}" if run.cv_std is not None else ""
+        lines.append((f"CV {run.metric}", f"{cv(run)}{error}; out of fold {show(run.oof_score)}"))
+    lines.append(("folds", "  ".join(map(show, run.fold_scores))))
+    if (noise := evidence.noise.get(run.experiment)) is not None:
+        lines.append(("seeds", f"{run.seeds}; another seed moves a fold's score by {show(noise**0.5)}"))
+    if parent:
+        lines.append(
+            ("against parent", f"{parent.run}: {verdict_in_words(evidence.verdict(run, parent), run, parent)}")
+        )
+        lines += [("changed", change) for change in ([] if run.blend else all_changes(workspace, run, parent))]
+    if run.blend:
+        lines += [("made of", members_of(run)), *(("worth", line) for line in worth_in_words(run))]
+    if run.is_complete and get_metric(run.metric).takes == "labels" and (side := evidence.side(run)) and evidence.truth:
+        lines.append(("decides", rule_in_words(evidence.truth.target, side.rule)))
+    public, private = leaderboard(workspace).get(run.run, ("", ""))
+    lines.append(("leaderboard", f"public {public}" + (f", private {private}" if private else "") if public else ""))
+    memory = f", {run.peak_memory_mb:,.0f} MB" if run.peak_memory_mb else ""
+    lines += [
+        ("needs", took(run.seconds) + memory),
+        ("settings", ""),
+        ("made by", run.command),
+        ("started", run.started),
+    ]
+    lines.append(("git", run.git.get("commit", "")[:12] + " and changes" * bool(run.git.get("dirty"))))
+    for key, text in lines:
+        if key == "settings":
+            for name, _, value in differences({}, run.config):
+                click.echo(f"  {name:<20}  {value}")
+        elif text.strip():
+            click.echo(f"{key:<16}{text}")
+    evidence.save()
+
+
+def show_pair(workspace: Workspace, new: Run, old: Run) -> None:
+    """Two runs: the verdict, what changed, fold by fold, and the rows where they differ most."""
+    evidence = Evidence(workspace, list_runs(workspace))
+    click.echo(verdict_in_words(evidence.verdict(new, old), new, old))
+    for change in all_changes(workspace, new, old):
+        click.echo(f"changed: {change}")
+    metric, rows = get_metric(new.metric), []
+    for k, (a, b) in enumerate(zip_longest(new.fold_scores, old.fold_scores)):
+        gain = "" if a is None or b is None or new.metric != old.metric else f"{metric.gain(a, b):+.5f}"
+        rows.append([str(k), show(a), show(b), gain])
+    print_table(["fold", new.run, old.run, "gain"], rows)
+    if evidence.rows(new, old) and evidence.truth and (a := evidence.side(new)) and (b := evidence.side(old)):
+        what = "the probability of the right label" if evidence.truth.target.one_label else "the prediction"
+        click.echo(f"where they differ most in {what}:")
+        print_table(["id", "fold", "target", new.run, old.run], [list(row) for row in farthest(evidence.truth, a, b)])
+    evidence.save()
+
+
+def worth_in_words(run: Run) -> list[str]:
+    """Of each member of a blend with weight: what it weighs, what it brings, and how like the best member it is."""
+    blend = run.blend or {}
+    weights = dict(zip(blend.get("members", ()), blend.get("weights", ()), strict=True))
+    alike = blend.get("correlation") or []
+    lines = []
+    for i, (name, weight) in enumerate(weights.items()):
+        if weight:
+            worth = blend.get("worth", {}).get(name)
+            brings = "" if worth is None else f"  brings {worth:+.5f}"
+            like = f"  correlation {alike[i][0]:.3f} with {next(iter(weights))}" if i and alike else ""
+            lines.append(f"{name:<22} {weight:5.2f}{brings}{like}")
+    return lines
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their texts; empty ones are left out, and the last one is cut where the line ends."""
+    kept = [i for i, _ in enumerate(header) if i + 1 == len(header) or not rows or any(row[i] for row in rows)]
+    table = [[row[i] for i in kept] for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(kept) - 1)]
+    room = max(20, shutil.get_terminal_size((140, 24)).columns - sum(widths) - 2 * len(widths))
+    for row in table:
+        last = row[-1] if len(row[-1]) <= room else row[-1][: room - 3] + "..."
+        cells = [text.ljust(width) for text, width in zip(row[:-1], widths, strict=True)]
+        click.echo("  ".join([*cells, last]).rstrip())

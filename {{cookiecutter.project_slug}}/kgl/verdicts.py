@@ -1,0 +1,133 @@
+"""Better, noise or worse: one run against another, from their folds, their rows, and the noise of seeds."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgl.metrics import Metric
+from kgl.runs import Run
+
+Array = NDArray[Any]
+Scorer = Callable[[Array], float]  # the metric of one run on the rows of these numbers; a row may come twice
+RISK = 0.05
+SHARED = 1.65  # folds share training rows: what that adds to the variance of rows, and no fold shows; see docs
+DRAWS = 200
+MOST_DRAWN = 20_000  # rows of a fold that are drawn from; the error of more is scaled
+MOST_DF = 200  # Student's t beyond that is the normal one
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a run compares with another: `word` is better, noise, worse, or rosy where the new run's score is not honest.
+
+    gain: by how much, positive is better in any metric. error: its standard error. p: the chance that luck alone makes
+    a gain, or a loss, of that size. rows: how many rows both runs predict out of fold; 0 where the fold scores alone
+    were at hand.
+    """
+
+    word: str
+    gain: float
+    error: float
+    p: float
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that two runs share: how many, and the standard error of the gain if only they were drawn anew."""
+
+    count: int
+    error: float
+
+
+def compare(metric: Metric, new: Run, old: Run, *, rows: Rows | None = None, seeds: float = 0.0) -> Verdict | None:
+    """`new` against `old`; None where metric or folds differ, or are too few.
+
+    Args:
+        metric: of both.
+        new, old: runs; their fold scores give the gain, the mean of the differences.
+        rows: see `rows_of`; without it, folds alone say how sure the gain is.
+        seeds: the variance of the gain that other seeds would make, see `kgl.evidence`.
+    """
+    sides = [(run.metric, run.identity.get("folds"), len(run.fold_scores)) for run in (new, old)]
+    if sides[0] != sides[1]:
+        return None
+    pairs = [(a, b) for a, b in zip(new.fold_scores, old.fold_scores, strict=True) if a is not None and b is not None]
+    if len(pairs) < 2:
+        return None
+    gains = [metric.gain(a, b) for a, b in pairs]
+    gain, (error, p) = math.fsum(gains) / len(gains), judge(gains, rows=rows.error if rows else None, seeds=seeds)
+    word = "noise" if p > RISK else "better" if gain > 0 else "worse"
+    rosy = new.is_rosy and not old.is_rosy
+    return Verdict("rosy" if rosy else word, gain, error, p, rows.count if rows else 0)
+
+
+def judge(gains: Sequence[float], *, rows: float | None = None, seeds: float = 0.0) -> tuple[float, float]:
+    """The standard error of the mean of gains over folds, and the chance of such a mean by luck (one-sided).
+
+    Three things may have made a gain: which rows there are, which rows each model was trained on, and its seed. The
+    variance is the largest of what the rows say, widened (SHARED), of what the folds say, and of rows and seeds. Few
+    folds know little of their variance: the more of it they alone show, the fewer the degrees of freedom.
+
+    Args:
+        gains: one a fold, two or more.
+        rows: the standard error of the mean if only the rows were drawn anew; None where they are not at hand: the
+            corrected t-test (Nadeau and Bengio, Inference for the Generalization Error, 2003) then.
+        seeds: the variance of the mean that other seeds would make.
+    """
+    n = len(gains)
+    gain, folds, df = math.fsum(gains) / n, float(np.var(gains, ddof=1)) / n, float(n - 1)
+    if rows is None:
+        variance = max(folds * (1 + n / (n - 1)), seeds)
+    else:
+        variance = max(SHARED * rows**2, folds, rows**2 + seeds)
+        excess = folds - rows**2
+        df = min(df * variance / excess, MOST_DF) if excess > 0 else MOST_DF
+    error = math.sqrt(variance)
+    return error, chance(gain / error, int(df)) / 2 if error else float(gain == 0)
+
+
+def chance(t: float, df: int) -> float:
+    """Of a value of Student's t beyond -t and t (Abramowitz and Stegun, 26.7.3 and 4); importing scipy takes longer."""
+    angle, odd = math.atan2(abs(t), math.sqrt(df)), df % 2
+    total, term = 0.0, math.cos(angle) if odd else 1.0
+    for power in range(odd, df - 1, 2):
+        total += term
+        term *= math.cos(angle) ** 2 * (power + 1) / (power + 2)
+    inside = math.sin(angle) * total
+    return max(0.0, 1 - (2 / math.pi * (angle + inside) if odd else inside))
+
+
+def draw_scores(score: Scorer, fold_of: Array, groups: Array) -> Array:
+    """(folds, 1 + DRAWS): the rows of each fold, then the metric of a run on rows that are drawn anew from it.
+
+    The draws are the same for every run, so that runs are compared on them pair by pair (the paired bootstrap).
+
+    Args:
+        score: the metric, recomputed on every draw.
+        fold_of: (n,) the fold of each row.
+        groups: (n,) rows of one group are drawn together; a number of its own for each row where there are none.
+    """
+    rng, found = np.random.default_rng(0), []
+    for k in np.unique(fold_of):
+        inside = np.flatnonzero(fold_of == k)
+        names, group = np.unique(groups[inside], return_inverse=True)
+        kept = rng.permutation(len(names)) < max(MOST_DRAWN * len(names) // len(inside), 2)
+        rows, group, size = inside[kept[group]], (np.cumsum(kept) - 1)[group[kept[group]]], int(kept.sum())
+        drawn = (np.bincount(rng.integers(size, size=size), minlength=size)[group] for _ in range(DRAWS))
+        scores = np.array([score(np.repeat(rows, times)) for times in drawn])
+        middle = np.nanmean(scores) if np.isfinite(scores).any() else 0.0
+        found.append([len(inside), *(middle + (scores - middle) * math.sqrt(size / len(names)))])
+    return np.array(found)
+
+
+def rows_of(new: Array, old: Array) -> Rows | None:
+    """What the same draws say of two runs; None where no fold has a score."""
+    variances = [float(np.nanvar(gains)) for gains in new[:, 1:] - old[:, 1:] if np.isfinite(gains).any()]
+    if not variances:
+        return None
+    return Rows(int(np.minimum(new[:, 0], old[:, 0]).sum()), math.sqrt(math.fsum(variances)) / len(variances))
