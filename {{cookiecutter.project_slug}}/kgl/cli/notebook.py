@@ -16,6 +16,7 @@ def notebook() -> None:
     kgl notebook check            # does it run as Kaggle runs it: no network, other test rows, time, memory
     kgl notebook push             # data sets, then the notebook; waits until it has run
     kgl notebook submit           # that version, scored
+    kgl notebook train NAME       # an experiment, trained on Kaggle
     """
 
 
@@ -48,9 +49,9 @@ def build(run: str | None, gpu: bool, internet: bool, no_wheels: bool, packages:
 @click.option("--memory", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="GB.")
 def check(run: str | None, rows: int | None, hours: float, memory: float) -> None:
     """Run the built notebook here as Kaggle will: cut off from the network, with another number of test rows."""
-    from kgl.notebook.build import find_build
     from kgl.notebook.check import Limits
     from kgl.notebook.check import check as check_build
+    from kgl.notebook.kernel import find_build
     from kgl.paths import find_workspace
 
     workspace = find_workspace()

@@ -4,35 +4,36 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import kgl
 from kgl.blend import blend_weights
 from kgl.board import best_run
 from kgl.competition import Competition, data_root, load_competition, of_kind, save_facts
-from kgl.errors import KglError, usage
+from kgl.errors import KglError
 from kgl.fold_file import current_hash
 from kgl.notebook.inside import DATA_ROOT
 from kgl.notebook.kernel import (
     BY_HAND,
-    DATASET,
-    KERNEL,
     OWNER,
+    PARTS,
+    Build,
+    build_folder,
     evaluation_api,
     kaggle_slug,
+    load_build,
+    size_of,
     write_dataset,
     write_kernel,
 )
 from kgl.notebook.wheels import PICKLED, differing, fetch_wheels, imported_modules, lacking
 from kgl.online.credentials import secrets
 from kgl.online.progress import size_text
-from kgl.paths import Workspace, read_json, use_workspace, write_json
+from kgl.paths import Workspace, use_workspace
 from kgl.runs import Run, read_run, run_folder
 from kgl.session import Say
 from kgl.tabular.catalogue import CATALOGUE
 
-PARTS = ("source", "weights", "wheels")
 NOT_NEEDED = ("last.safetensors", "history.json", "log.txt", "predictions.npz", "scores.json")
 LARGEST_TEXT = 10_000_000  # bytes; larger files are models
 CELLS = (
@@ -67,59 +68,6 @@ from kgl.notebook.inside import predict
 predict("@run", source=mounted("@source"), weights=mounted("@weights"), data=mounted("@competition"))
 """,
 )
-
-
-@dataclass(frozen=True)
-class Build:
-    """A folder of build/: data sets and a notebook, each a folder as Kaggle's client wants it."""
-
-    folder: Path
-    run: str
-    datasets: tuple[Path, ...]
-    kernel: Path
-
-
-def build_folder(workspace: Workspace, run: str) -> Path:
-    """Where the notebook of a run is built."""
-    return workspace.root / "build" / run
-
-
-def load_build(folder: Path) -> Build:
-    """What `build` left in a folder.
-
-    Raises:
-        KglError: there is nothing (status 2).
-    """
-    if not (folder / "notebook" / KERNEL).is_file():
-        raise usage(f"{folder} holds no notebook; make it with: kgl notebook build {folder.name}.")
-    datasets = tuple(folder / part for part in PARTS if (folder / part / DATASET).is_file())
-    return Build(folder, folder.name, datasets, folder / "notebook")
-
-
-def find_build(workspace: Workspace, run: str | None) -> Build:
-    """The build of a run, by default the newest.
-
-    Raises:
-        KglError: there is none (status 2).
-    """
-    built = sorted(workspace.root.glob(f"build/*/notebook/{KERNEL}"), key=lambda path: path.stat().st_mtime)
-    if not run and not built:
-        raise usage("no notebook in build/; make one with: kgl notebook build.")
-    return load_build(build_folder(workspace, run) if run else built[-1].parents[1])
-
-
-def set_owner(folder: Path, owner: str) -> None:
-    """Write who is signed in at Kaggle into the names of a build's data sets and notebook."""
-    for path in (*folder.glob(f"*/{DATASET}"), *folder.glob(f"*/{KERNEL}")):
-        about = read_json(path)
-        about["id"] = _owned(about["id"], owner)
-        if "dataset_sources" in about:
-            about["dataset_sources"] = [_owned(name, owner) for name in about["dataset_sources"]]
-        write_json(path, about)
-
-
-def _owned(name: str, owner: str) -> str:
-    return f"{owner}/{name.rpartition('/')[2]}"
 
 
 def build(
@@ -289,8 +237,3 @@ def refuse_secrets(folder: Path) -> None:
         if path.name in ("kaggle.json", "access_token", ".env") or pattern.search(path.read_bytes()):
             name = path.relative_to(folder).as_posix()
             raise KglError(f"{name} holds what looks like a secret; take it out of the workspace's file, build again.")
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

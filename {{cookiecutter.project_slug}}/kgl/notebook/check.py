@@ -16,9 +16,8 @@ import pandas as pd
 from kgl.competition import data_root, load_competition
 from kgl.errors import KglError
 from kgl.notebook import runner
-from kgl.notebook.build import Build, size_of
 from kgl.notebook.hidden import Hidden, link, write_hidden
-from kgl.notebook.kernel import KERNEL, read_cells, read_slug
+from kgl.notebook.kernel import KERNEL, Build, read_cells, read_slug, size_of
 from kgl.notebook.wheels import foreign_modules, modules_of
 from kgl.online.progress import size_text
 from kgl.paths import Workspace, read_json, use_workspace, write_json

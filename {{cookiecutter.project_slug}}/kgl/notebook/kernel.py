@@ -3,10 +3,12 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kgl.paths import read_json, write_json
+from kgl.errors import usage
+from kgl.paths import Workspace, read_json, write_json
 
 OWNER = "INSERT_OWNER"  # who is signed in is only known online; see `kgl.notebook.build.set_owner`
 KERNEL, DATASET, NOTEBOOK = "kernel-metadata.json", "dataset-metadata.json", "submission.ipynb"
@@ -14,7 +16,66 @@ BY_HAND = (
     "start from Kaggle's example notebook of it, upload the workspace with runs/<run> as a private data set, "
     "and let its predict() average experiment.load(model).predict(rows) over the folders runs/<run>/folds/*/seed-*"
 )
+PARTS = ("source", "weights", "wheels")  # data sets of a build
 LONGEST = 50  # letters of a name on Kaggle; six at least
+
+
+@dataclass(frozen=True)
+class Build:
+    """A folder of build/: data sets and a notebook, each a folder as Kaggle's client wants it."""
+
+    folder: Path
+    run: str
+    datasets: tuple[Path, ...]
+    kernel: Path
+
+
+def build_folder(workspace: Workspace, run: str) -> Path:
+    """Where the notebook of a run is built."""
+    return workspace.root / "build" / run
+
+
+def load_build(folder: Path) -> Build:
+    """What `build` left in a folder.
+
+    Raises:
+        KglError: there is nothing (status 2).
+    """
+    if not (folder / "notebook" / KERNEL).is_file():
+        raise usage(f"{folder} holds no notebook; make it with: kgl notebook build {folder.name}.")
+    datasets = tuple(folder / part for part in PARTS if (folder / part / DATASET).is_file())
+    return Build(folder, folder.name, datasets, folder / "notebook")
+
+
+def find_build(workspace: Workspace, run: str | None) -> Build:
+    """The build of a run, by default the newest.
+
+    Raises:
+        KglError: there is none (status 2).
+    """
+    built = sorted(workspace.root.glob(f"build/*/notebook/{KERNEL}"), key=lambda path: path.stat().st_mtime)
+    if not run and not built:
+        raise usage("no notebook in build/; make one with: kgl notebook build.")
+    return load_build(build_folder(workspace, run) if run else built[-1].parents[1])
+
+
+def set_owner(folder: Path, owner: str) -> None:
+    """Write who is signed in at Kaggle into the names of a build's data sets and notebook."""
+    for path in (*folder.glob(f"*/{DATASET}"), *folder.glob(f"*/{KERNEL}")):
+        about = read_json(path)
+        about["id"] = _owned(about["id"], owner)
+        if "dataset_sources" in about:
+            about["dataset_sources"] = [_owned(name, owner) for name in about["dataset_sources"]]
+        write_json(path, about)
+
+
+def _owned(name: str, owner: str) -> str:
+    return f"{owner}/{name.rpartition('/')[2]}"
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def kaggle_slug(*parts: str) -> str:

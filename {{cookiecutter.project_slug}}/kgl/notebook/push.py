@@ -13,8 +13,7 @@ from typing import Any
 
 from kgl.competition import load_competition
 from kgl.errors import FAILED, REFUSED, KglError
-from kgl.notebook.build import Build, find_build, set_owner, size_of
-from kgl.notebook.kernel import DATASET, KERNEL, NOTEBOOK
+from kgl.notebook.kernel import DATASET, KERNEL, NOTEBOOK, Build, find_build, set_owner, size_of
 from kgl.online.client import Kaggle
 from kgl.online.extract import safe_name
 from kgl.online.fetch import digest, discard, fetch
@@ -24,9 +23,6 @@ from kgl.online.refusals import refused
 from kgl.online.submit import Candidate, Confirm, Make, send
 from kgl.paths import Workspace, read_json, use_workspace, write_json, write_text
 from kgl.runs import read_run
-from kgl.session import Say
-from kgl.submission import check_file
-from kgl.target import Target
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds between two looks, growing by half
 LONGEST_UNPACKING, LONGEST_RUN = 1800.0, 13 * 3600.0  # seconds
@@ -43,7 +39,7 @@ class Pushed:
     sha256: str
 
 
-def push(workspace: Workspace, run: str | None, *, say: Say) -> Pushed | None:
+def push(workspace: Workspace, run: str | None, *, say: Callable[[str], None]) -> Pushed | None:
     """Bring a build to Kaggle, follow its notebook, fetch what it wrote into build/<run>/output and check the file.
 
     Args:
@@ -69,7 +65,9 @@ def push(workspace: Workspace, run: str | None, *, say: Say) -> Pushed | None:
     return pushed
 
 
-def submit(workspace: Workspace, run: str | None, *, note: str = "", confirm: Confirm, say: Say) -> Event | None:
+def submit(
+    workspace: Workspace, run: str | None, *, note: str = "", confirm: Confirm, say: Callable[[str], None]
+) -> Event | None:
     """Submit the notebook of a build, pushed first where it is not at Kaggle, once; see `kgl.online.submit.send`.
 
     Returns:
@@ -332,6 +330,9 @@ def _where(folder: Path) -> str:
 
 
 def _check(workspace: Workspace, build: Build) -> None:
+    from kgl.submission import check_file  # pandas takes its time
+    from kgl.target import Target
+
     use_workspace(workspace)
     competition = load_competition(workspace)
     target = Target(competition.task, competition.target, tuple(read_run(workspace, build.run).label_order))

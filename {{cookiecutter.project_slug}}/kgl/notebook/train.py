@@ -19,9 +19,9 @@ from kgl.experiment import load_experiment, override
 from kgl.fold_task import Task, adopt
 from kgl.folds import read_folds
 from kgl.identity import code_hash
-from kgl.notebook.build import CELLS, load_build, needed_runs, refuse_secrets, replacing_folder, write_source
+from kgl.notebook.build import CELLS, needed_runs, refuse_secrets, replacing_folder, write_source
 from kgl.notebook.inside import open_workspace
-from kgl.notebook.kernel import KERNEL, OWNER, kaggle_slug, write_dataset, write_kernel
+from kgl.notebook.kernel import KERNEL, OWNER, kaggle_slug, load_build, write_dataset, write_kernel
 from kgl.notebook.push import bring, fetch_output, find_notebook, follow, is_broken
 from kgl.online.client import Kaggle
 from kgl.online.fetch import digest
