@@ -60,6 +60,14 @@ def choose_facts(root: Path, slug: str) -> None:
     shutil.rmtree(root / "presets", ignore_errors=True)
 
 
+def show_example(root: Path) -> None:
+    """Put the starter's example of a second experiment into README.md."""
+    readme, example = root / "README.md", root / "EXAMPLE.md"
+    text = readme.read_text(encoding="utf-8").replace("<!-- example -->\n", example.read_text(encoding="utf-8"))
+    readme.write_text(text, encoding="utf-8", newline="\n")
+    example.unlink()
+
+
 def drop_unused(root: Path, starter: str) -> None:
     """Delete what the starter does not use."""
     for name in UNUSED[starter]:
@@ -93,6 +101,7 @@ def main() -> None:
     starter = answers["starter"]
     put_starter_in_place(root, starter)
     choose_facts(root, answers["__slug"])
+    show_example(root)
     drop_unused(root, starter)
     install_groups(root, GROUPS[starter])
     (root / "data" / "raw").mkdir(parents=True)

@@ -150,6 +150,14 @@ def test_a_starter_may_not_overwrite_what_all_share(tmp_path: Path) -> None:
         post.put_starter_in_place(root, "one")
 
 
+def test_the_example_of_the_starter_stands_in_the_readme(tmp_path: Path) -> None:
+    root = written(tmp_path, "EXAMPLE.md")
+    (root / "README.md").write_text("before\n\n<!-- example -->\n\nafter\n")
+    post.show_example(root)
+    assert (root / "README.md").read_text() == "before\n\nEXAMPLE.md\nafter\n"
+    assert names_below(root) == ["README.md"]
+
+
 @pytest.mark.parametrize("starter", ["titanic", "tabular"])
 def test_table_starters_drop_what_is_for_pictures_alone(tmp_path: Path, starter: str) -> None:
     shared = ["kgl/rehearsal/server.py", "kgl/tabular/model.py"]
