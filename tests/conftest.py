@@ -65,11 +65,17 @@ def bake(bake_into: Bake, tmp_path: Path) -> Bake:
 
 @pytest.fixture(scope="session")
 def installed(bake_into: Bake, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], BakedProject]:
-    """A baked and installed workspace of a starter, one for all tests: leave its files as they are."""
+    """A baked and installed workspace of a starter, one for all tests: leave its files as they are.
+
+    The versions of all libraries are found once: the starters differ only in which of them they install.
+    """
+    locks: list[Path] = []
 
     @cache
     def install(starter: str) -> BakedProject:
-        return bake_into(tmp_path_factory.mktemp(starter), starter=starter).install()
+        project = bake_into(tmp_path_factory.mktemp(starter), starter=starter).install(*locks[:1])
+        locks.append(project.path / "uv.lock")
+        return project
 
     return install
 
@@ -93,18 +99,24 @@ class Played:
 
 
 @pytest.fixture(scope="session")
-def played(bake_into: Bake, contest_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Played]:
-    """Bake, install, take the contest's files, let `kgl init` find open facts, `kgl baseline`: once for all tests."""
+def played(
+    bake_into: Bake,
+    installed: Callable[[str], BakedProject],
+    contest_data: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], Played]:
+    """Bake, take the contest's files, let `kgl init` find open facts, `kgl baseline`: once for all tests."""
 
     @cache
     def play(slug: str) -> Played:
         starter = "titanic" if slug == "titanic" else "tabular"
-        project = bake_into(tmp_path_factory.mktemp("played"), starter=starter, competition=slug).install()
+        baked = bake_into(tmp_path_factory.mktemp("played"), starter=starter, competition=slug)
+        project = baked.borrow(installed(starter))
         shutil.copytree(contest_data / slug, project.path / "data" / "raw", dirs_exist_ok=True)
         if starter == "tabular":
-            project.succeed("uv", "run", "kgl", "init", "--yes")
+            project.kgl("init", "--yes")
         began = time.perf_counter()
-        done = project.succeed("uv", "run", "kgl", "baseline")
+        done = project.kgl("baseline")
         return Played(project, done, time.perf_counter() - began)
 
     return play

@@ -49,7 +49,7 @@ def test_a_baseline_ends_in_a_checked_submission(played: Play, slug: str) -> Non
     assert [row[id_column] for row in submission] == [row[id_column] for row in sample]
     if slug != "house-prices-advanced-regression-techniques":
         assert {row[target] for row in submission} >= {row[target] for row in sample}
-    assert project.succeed("uv", "run", "kgl", "submit", "--dry-run").returncode == 0
+    assert project.kgl("submit", "--dry-run").returncode == 0
 
 
 @pytest.mark.parametrize("slug", SAMPLES)
@@ -63,7 +63,7 @@ def test_each_run_keeps_what_the_contract_names(played: Play, slug: str) -> None
 
 @pytest.mark.parametrize("slug", FLOORS)
 def test_the_best_run_stands_clear_of_the_floor(played: Play, slug: str) -> None:
-    best = json.loads(played(slug).project.succeed("uv", "run", "kgl", "board", "--json").stdout)[0]
+    best = json.loads(played(slug).project.kgl("board", "--json").stdout)[0]
     assert best["cv_score"] > FLOORS[slug]
 
 
@@ -74,7 +74,7 @@ def test_titanic_takes_less_than_a_minute(played: Play) -> None:
 def test_a_second_baseline_trains_nothing_again(played: Play) -> None:
     project = played("titanic").project
     before = {path: path.stat().st_mtime_ns for path in (project.path / "runs").rglob("*.parquet")}
-    again = project.succeed("uv", "run", "kgl", "baseline")
+    again = project.kgl("baseline")
     assert again.stdout.splitlines()[-1] == "blend-001"
     assert {path: path.stat().st_mtime_ns for path in (project.path / "runs").rglob("*.parquet")} == before
 
@@ -95,7 +95,7 @@ def test_git_keeps_what_explains_a_run_and_none_of_its_bulk(played: Play) -> Non
 def test_other_labels_in_a_fold_leave_its_predictions_as_they_are(played: Play, bake: Bake, slug: str) -> None:
     """The test of honesty, for every experiment that the baseline of a starter trains."""
     first = played(slug).project
-    second = bake(starter="titanic" if slug == "titanic" else "tabular", competition=slug).install()
+    second = bake(starter="titanic" if slug == "titanic" else "tabular", competition=slug).borrow(first)
     shutil.copytree(first.path / "data", second.path / "data", dirs_exist_ok=True)
     shutil.copy(first.path / "competition.toml", second.path)
     id_column, target = first.read(f"data/raw/{SAMPLES[slug]}").splitlines()[0].split(",")
@@ -108,7 +108,7 @@ def test_other_labels_in_a_fold_leave_its_predictions_as_they_are(played: Play, 
     train.to_csv(second.path / "data" / "raw" / "train.csv", index=False)
 
     names = [name for name in runs_of(first) if not name.startswith("blend")]
-    second.succeed("uv", "run", "kgl", "train", *(name.rpartition("-")[0] for name in names), "folds=0")
+    second.kgl("train", *(name.rpartition("-")[0] for name in names), "folds=0")
 
     assert len(names) >= 5
     for name in names:

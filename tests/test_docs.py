@@ -13,7 +13,7 @@ import click
 import pytest
 
 from tests.baking import ROOT, STARTERS, WORKSPACE, BakedProject
-from tests.conftest import Bake
+from tests.conftest import Bake, Played
 
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *WORKSPACE.glob("*.md"), *WORKSPACE.glob("_starters/*/*.md")]
@@ -93,22 +93,22 @@ class Walk:
 
     def cv(self, run: str) -> float:
         """The CV that the board has for a run."""
-        told = self.project.succeed("uv", "run", "kgl", "board", "--json").stdout
+        told = self.project.kgl("board", "--json").stdout
         found = re.search(rf'"run": "{run}".*?"cv_score": ([\d.]+)', told, re.DOTALL)
         assert found, f"{run} is not on the board"
         return float(found[1])
 
 
 @pytest.fixture(scope="module")
-def walk(bake_into: Bake, contest_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Walk:
+def walk(played: Callable[[str], Played], tmp_path_factory: pytest.TempPathFactory) -> Walk:
     """Baseline and board on the real files; then the experiments of the guide stand in experiments/."""
-    project = bake_into(tmp_path_factory.mktemp("walk"), starter="titanic").install()
-    shutil.copytree(contest_data / "titanic", project.path / "data" / "raw", dirs_exist_ok=True)
-    baseline = project.succeed("uv", "run", "kgl", "baseline")
-    board = project.succeed("uv", "run", "kgl", "board", COLUMNS="140")
+    done, folder = played("titanic"), tmp_path_factory.mktemp("walk") / "titanic"
+    shutil.copytree(done.project.path, folder)
+    project = BakedProject(folder).borrow(done.project)
+    board = project.kgl("board", COLUMNS="140")
     for name, text in python_blocks(GUIDES["titanic"], "experiments/").items():
         (project.path / "experiments" / name).write_text(text, "utf-8")
-    return Walk(project, baseline.stdout + baseline.stderr, board.stdout)
+    return Walk(project, done.baseline.stdout + done.baseline.stderr, board.stdout)
 
 
 def without_numbers(text: str) -> set[str]:
@@ -149,11 +149,11 @@ def test_the_readme_shows_what_board_prints(walk: Walk) -> None:
 def test_the_guide_has_the_scores_that_its_experiments_reach(walk: Walk) -> None:
     table = re.findall(r"^\| `([^`]+)` \| (\.\d{3}) \|", GUIDES["titanic"].read_text("utf-8"), re.MULTILINE)
     new = [name for name, _ in table if name != "blend" and " " not in name]
-    walk.project.succeed("uv", "run", "kgl", "train", *new)
+    walk.project.kgl("train", *new)
     reached = {}
     for name, _ in table:
         if " " in name:
-            reached[name] = walk.cv(walk.project.succeed("uv", "run", "kgl", "train", *name.split()).stdout.split()[-1])
+            reached[name] = walk.cv(walk.project.kgl("train", *name.split()).stdout.split()[-1])
         else:
             reached[name] = walk.cv(f"{name}-001")
     assert len(table) == 15
@@ -161,29 +161,29 @@ def test_the_guide_has_the_scores_that_its_experiments_reach(walk: Walk) -> None
 
 
 def test_the_leaky_experiment_of_the_guide_looks_wonderful_and_the_guides_test_finds_it(walk: Walk) -> None:
-    project, train = walk.project, ("uv", "run", "kgl", "train", "leaky_groups", "logistic_groups")
-    project.succeed(*train)
+    project, train = walk.project, ("train", "leaky_groups", "logistic_groups")
+    project.kgl(*train)
     assert walk.cv("leaky_groups-001") > 0.95
     contest = project.path / "contest.py"
     before = contest.read_text("utf-8")
     shuffled = python_blocks(GUIDES["titanic"], "")["contest.py"]
     contest.write_text(re.sub(r"def load\(\).*?\n\n\n", f"{shuffled}\n\n", before, flags=re.DOTALL), "utf-8")
-    project.succeed(*train)
+    project.kgl(*train)
     contest.write_text(before, "utf-8")
     (verdict,) = re.findall(
         r'```python\n(import pandas as pd\n\nfor name in \("leaky.*?)```',
         GUIDES["titanic"].read_text("utf-8"),
         re.DOTALL,
     )
-    told = project.succeed("uv", "run", "python", "-c", verdict).stdout
+    told = project.python("-c", verdict).stdout
     assert told.splitlines() == ["leaky_groups LEAK", "logistic_groups honest"]
 
 
 def test_the_log_losses_of_the_guide_are_real(walk: Walk) -> None:
     text = GUIDES["titanic"].read_text("utf-8")
     (snippet,) = re.findall(r"```python\n(import pandas as pd\nfrom sklearn.*?)```", text, re.DOTALL)
-    walk.project.succeed("uv", "run", "kgl", "train", "large")
-    printed = walk.project.succeed("uv", "run", "python", "-c", snippet).stdout.split()
+    walk.project.kgl("train", "large")
+    printed = walk.project.python("-c", snippet).stdout.split()
     large, small = float(printed[1]), float(printed[3])
     found = re.search(r"^(\.\d{3}) against (\.\d{3}): the large model is worse", text, re.MULTILINE)
     assert found and abs(float(found[1]) - large) < TOLERANCE and abs(float(found[2]) - small) < TOLERANCE
@@ -192,19 +192,16 @@ def test_the_log_losses_of_the_guide_are_real(walk: Walk) -> None:
 def test_the_example_of_the_tabular_guide_is_better_than_the_baseline(
     bake: Bake, contest_data: Path, installed: Callable[[str], BakedProject]
 ) -> None:
-    project, page = bake(starter="tabular"), GUIDES["tabular"]
-    python = installed("tabular").path / ".venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    project, page = bake(starter="tabular").borrow(installed("tabular")), GUIDES["tabular"]
     shutil.copytree(contest_data / "spaceship-titanic", project.path / "data" / "raw", dirs_exist_ok=True)
     for name, text in python_blocks(page, "experiments/").items():
         (project.path / "experiments" / name).write_text(text, "utf-8")
     with (project.path / "features.py").open("a", encoding="utf-8") as features:
         features.write("\n\n" + python_blocks(page, "")["features.py"])
-
-    def kgl(*arguments: str) -> str:
-        return project.succeed(str(python), "-m", "kgl", *arguments, PYTHONPATH=".").stdout
-
-    kgl("init", "metric=accuracy", "folds.scheme=stratified_group", "folds.group=features:travel_group", "--yes")
-    kgl("train", "lightgbm", "lightgbm_spending", "params.n_estimators=300")  # fixed rounds: the same in half the time
-    told = kgl("board", "lightgbm_spending-001", "lightgbm-001")
+    facts = ("metric=accuracy", "folds.scheme=stratified_group", "folds.group=features:travel_group")
+    project.kgl("init", *facts, "--yes")
+    # fixed rounds: the same in half the time
+    project.kgl("train", "lightgbm", "lightgbm_spending", "params.n_estimators=300")
+    told = project.kgl("board", "lightgbm_spending-001", "lightgbm-001").stdout
     gain = re.match(r"\w+: lightgbm_spending-001 (?:better )?by (0\.\d+) in accuracy", told)
     assert gain and float(gain[1]) > 0.005, told
