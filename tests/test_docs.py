@@ -19,8 +19,14 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *WORKSPACE.glob("*.md"), *WORKSPACE.glob("_starters/*/*.md")]
 )
 GUIDES = {starter: WORKSPACE / "_starters" / starter / "GUIDE.md" for starter in STARTERS}
-PLANNED = {"notebook"}  # what kgl submit names for code competitions
-LATER = {"data/folds.parquet", "runs/", "submissions.jsonl"}  # what a workspace has only when it has been used
+PLANNED = {"report", "tune"}  # named in a README already
+LATER = {
+    "data/folds.parquet",
+    "runs/",
+    "submissions.jsonl",
+    "reports/",
+    "RESULTS.md",
+}  # what a workspace has only when it has been used
 OF_OTHERS = {"titanic": {"networks.py"}, "tabular": {"networks.py"}}  # what the tree has for other starters
 TOLERANCE = 0.004  # other versions of the libraries may tell three passengers otherwise
 SCORE = re.compile(r"(\w+-\d{3})\s+(?:CV )?(0\.\d{5}) ± ")
