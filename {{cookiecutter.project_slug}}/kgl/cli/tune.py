@@ -1,0 +1,71 @@
+"""kgl tune."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from kgl.cli.models import _session
+from kgl.cli.show import print_table
+
+if TYPE_CHECKING:
+    from kgl.tune import Outcome
+
+SHOWN = 10
+
+
+@click.command()
+@click.argument("name")
+@click.option("--trials", type=click.IntRange(min=1), default=30, show_default=True, help="In all, over all calls.")
+@click.option("--minutes", type=click.FloatRange(min=0), default=0, help="Begin no further trial after that time.")
+@click.option("--storage", default="", metavar="URL", help="A database that several machines reach.")
+@click.option("--workers", type=int, help="Folds at once, each in a process of its own.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def tune(name: str, trials: int, minutes: float, storage: str, workers: int | None, as_json: bool) -> None:
+    """Search the settings of experiment NAME, and train it with those that hold on folds that did not choose them.
+
+    \b
+    kgl tune lightgbm              # 30 trials; the same command goes on where it was stopped
+    kgl tune lightgbm --trials 60  # 30 more; in a second terminal too: they share the trials
+    kgl tune lightgbm --storage postgresql://...  # the same from several machines
+
+    What is tried: `space` in experiments/NAME.py, a function of an Optuna trial, or what suits the model.
+    """
+    from kgl.tune import tune as search
+
+    outcome = search(_session(), name, trials=trials, minutes=minutes, storage=storage, workers=workers)
+    if as_json:
+        return click.echo(json.dumps({**asdict(outcome), "run": outcome.run.run}, indent=2))
+    _show(outcome)
+    click.echo(outcome.run.run)
+
+
+def _show(outcome: "Outcome") -> None:
+    from kgl.tune import in_words
+    from kgl.wording import show
+
+    known = [tried for tried in outcome.trials if tried.score is not None]
+    first = next((tried.score for tried in known if not tried.changes), None)
+    rows = []
+    for one in known[:SHOWN]:
+        change = f"{(one.score or 0) - first:+.5f}" if one.changes and first is not None else ""
+        settings = sorted(one.changes.items(), key=lambda item: -outcome.importance.get(item[0], 0))
+        rows.append((str(one.number), show(one.score), change, in_words(dict(settings))))
+    print_table(("trial", outcome.metric, "change", "settings"), rows)
+    parts = [f"{key.rpartition('.')[2]} {share:.0%}" for key, share in outcome.importance.items()]
+    ended = len(outcome.trials) - len(known)
+    click.echo(
+        f"{len(outcome.trials)} trials, {ended} ended early; what matters: {', '.join(parts) or 'not known yet'}"
+    )
+    click.echo("The best of many is partly the luckiest. Again, on fresh folds with another seed:")
+    again = []
+    for one in outcome.finalists:
+        word = "as it is" if not one.changes else "better" if one.is_better else "noise"
+        gain = f"{one.gain:+.5f} (p {one.p:.3f})" if one.changes and one.gain is not None else ""
+        again.append((str(one.number), show(one.score), show(one.fresh_score), gain, word))
+    print_table(("trial", "that chose", "fresh folds", "gain", ""), again)
+    if any(one.is_better for one in outcome.finalists):
+        click.echo(f"{outcome.run.run} is trained with the best of these; its CV chose it, and is a little rosy.")
+    else:
+        click.echo("No trial is better by more than noise: the experiment stays as it is.")

@@ -1,0 +1,257 @@
+"""kgl tune: shared, resumed, and not taken in by luck."""
+
+import json
+import math
+import os
+import signal
+import time
+from collections import Counter
+from typing import Any
+
+import optuna
+import pytest
+
+from kgl import tune
+from kgl.config import literal
+from kgl.runs import list_runs, read_run
+from kgl.session import open_session
+from kgl.tabular import Tabular
+from kgl.tabular.catalogue import CATALOGUE, check_model
+from kgl.tabular.spaces import SPACES, default_space
+from kgl.tune import as_typed, suggest
+from tests.conftest import Tiny
+
+LOGGED = '''
+import os
+import time
+from pathlib import Path
+
+from sklearn.linear_model import LogisticRegression
+
+from kgl.errors import KglError
+from kgl.tabular import Tabular
+
+
+class Logged(LogisticRegression):
+    """Writes down what it learnt and where; can be told to be wrong, slow, or to fail."""
+
+    def __init__(self, C=1.0, wrong=False):
+        super().__init__(C=C)
+        self.wrong = wrong
+
+    def fit(self, X, y):
+        time.sleep(float(os.environ.get("SLOW", "0")))
+        if self.C > 1000:
+            raise ValueError("C is too large")
+        with Path("fits.txt").open("a") as file:
+            file.write(f"{self.C} {(X[:, 0] ** 3).sum():.6f} {os.getpid()}\\n")
+        return super().fit(X, 1 - y if self.wrong else y)
+
+
+experiment = Tabular(model=Logged(wrong=WRONG), columns=("size", "gaps"))
+
+
+def space(trial):
+    return SPACE
+'''
+ANY_C = '{"params.C": trial.suggest_float("C", 0.01, 100, log=True)}'
+
+
+def write(tiny: Tiny, space: str, *, wrong: bool = False) -> None:
+    tiny.write("experiments/logged.py", LOGGED.replace("SPACE", space).replace("WRONG", str(wrong)))
+
+
+def fits(tiny: Tiny) -> list[list[str]]:
+    """(C, training rows, process) of each model that was trained."""
+    file = tiny.root / "fits.txt"
+    return [line.split() for line in file.read_text().splitlines()] if file.is_file() else []
+
+
+def repeated(tiny: Tiny) -> list[tuple[str, str]]:
+    """What was trained twice, but for the experiment as it is, which becomes a run."""
+    count = Counter((c, rows) for c, rows, _ in fits(tiny) if c != "1.0")
+    return [what for what, times in count.items() if times > 1]
+
+
+def study_of(tiny: Tiny, name: str = "logged") -> optuna.Study:
+    storage = f"sqlite:///{(tiny.root / f'runs/tune/{name}.db').as_posix()}"
+    studies = [optuna.load_study(study_name=s, storage=storage) for s in optuna.get_all_study_names(storage)]
+    return min(studies, key=lambda study: study._study_id)  # the search; behind it, the same on fresh folds
+
+
+def test_a_setting_that_is_better_becomes_a_run_with_the_experiment_as_it_is_for_its_parent(tiny: Tiny) -> None:
+    write(tiny, '{"params.wrong": trial.suggest_categorical("wrong", [True, False])}', wrong=True)
+    result = tiny.kgl("tune", "logged", "--trials", "5")
+    assert (result.status, result.name) == (0, "logged-002"), result.err
+    run = read_run(tiny.workspace, "logged-002")
+    assert (run.parent, run.config["params"]) == ("logged-001", {"wrong": False})
+    assert run.command == "kgl train logged params.wrong=False"
+    assert run.note.startswith("tuned: the best of 3 trials, +0.")
+    assert run.config["tuned"]["trials"] == 3, "those with equal settings count once"
+    assert tiny.kgl("train", "logged", "params.wrong=False").name == "logged-002", "the training is an ordinary one"
+    assert len(fits(tiny)) == (3 + 3 + 2) * 3, "three on the folds, the same on fresh folds, and two runs"
+
+
+def test_luck_is_not_taken_for_a_gain_and_leaves_nothing_behind(tiny: Tiny) -> None:
+    write(tiny, ANY_C)
+    result = tiny.kgl("tune", "logged", "--trials", "4")
+    assert (result.status, result.name) == (0, "logged-001"), result.err
+    assert "No trial is better by more than noise" in result.out
+    assert [run.run for run in list_runs(tiny.workspace)] == ["logged-001"]
+    assert sorted(p.name for p in (tiny.root / "runs").iterdir() if p.is_dir()) == ["logged-001", "tune"]
+    assert not list((tiny.root / "data/cache/tune").iterdir())
+
+
+def test_the_same_again_trains_nothing_and_more_trials_are_added(tiny: Tiny) -> None:
+    write(tiny, ANY_C)
+    first = tiny.kgl("tune", "logged", "--trials", "2", "--json")
+    before = fits(tiny)
+    assert json.loads(tiny.kgl("tune", "logged", "--trials", "2", "--json").out) == json.loads(first.out)
+    assert fits(tiny) == before
+    tiny.kgl("tune", "logged", "--trials", "3")
+    assert [trial.number for trial in study_of(tiny).trials] == [0, 1, 2]
+    assert not repeated(tiny)
+
+
+def test_trials_are_scored_as_runs_are(tiny: Tiny) -> None:
+    answer = json.loads(tiny.kgl("tune", "logistic", "--trials", "4", "--json").out)
+    [as_it_is] = [tried for tried in answer["trials"] if not tried["changes"]]
+    assert as_it_is["number"] == 0
+    assert as_it_is["score"] == pytest.approx(read_run(tiny.workspace, "logistic-001").cv_score)
+    tried = max((t for t in answer["trials"] if t["changes"]), key=lambda t: t["score"] or 0)
+    run = tiny.kgl("train", "logistic", *(f"{key}={value}" for key, value in tried["changes"].items())).name
+    assert read_run(tiny.workspace, run).cv_score == pytest.approx(tried["score"])
+
+
+def test_a_trial_that_fails_is_told_and_not_the_end(tiny: Tiny) -> None:
+    write(tiny, '{"params.C": [1e4, 2.0][trial.number % 2]}')
+    result = tiny.kgl("tune", "logged", "--trials", "3")
+    assert result.status == 0, result.err
+    assert "trial 2  failed: fold 0, seed 0: ValueError: C is too large" in result.err
+
+
+def test_a_space_with_a_wrong_key_is_refused(tiny: Tiny) -> None:
+    write(tiny, '{"params.c": 1.0}')
+    result = tiny.kgl("tune", "logged")
+    assert result.status == 2
+    assert "logged, trial 1: params of Logged: unknown key 'c'. Did you mean 'C'?" in result.err
+
+
+def test_a_model_without_a_space_asks_for_one(tiny: Tiny) -> None:
+    result = tiny.kgl("tune", "constant")
+    assert result.status == 2
+    assert "experiments/constant.py: no space is known for its model; write def space(trial)" in result.err
+
+
+def test_ctrl_c_keeps_finished_folds_and_says_how_to_go_on(tiny: Tiny) -> None:
+    write(tiny, ANY_C)
+    tiny.replace("experiments/logged.py", "        with Path", "        interrupt()\n        with Path")
+    stop = "def interrupt():\n    if Path('fits.txt').is_file() and not Path('go').exists()"
+    stop += (
+        " and len(Path('fits.txt').read_text().splitlines()) == 5:\n        raise KeyboardInterrupt\n\n\nclass Logged"
+    )
+    tiny.replace("experiments/logged.py", "class Logged", stop)
+    result = tiny.kgl("tune", "logged", "--trials", "3")
+    assert result.status == 130
+    assert "Stopped: 1 of 3 trials are kept; the same command goes on." in result.err
+    tiny.write("go", "")
+    assert tiny.kgl("tune", "logged", "--trials", "3").status == 0
+    assert not repeated(tiny)
+
+
+def wait_for(condition: Any, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_killed_and_started_again_no_finished_fold_is_trained_again(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tiny, ANY_C)
+    monkeypatch.setenv("SLOW", "0.2")
+    process = tiny.start("tune", "logged", "--trials", "3")
+
+    def is_inside_a_trial() -> bool:
+        if len(fits(tiny)) < 4:
+            return False
+        running = [t for t in study_of(tiny).trials if t.state.name == "RUNNING" and t.number]
+        return any(0 < len(t.user_attrs.get("folds", ())) < 3 for t in running)
+
+    wait_for(is_inside_a_trial)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    monkeypatch.setenv("SLOW", "0")
+    for patience in ("HEARTBEAT", "GRACE"):
+        monkeypatch.setattr(tune, patience, 1)
+    result = tiny.kgl("tune", "logged", "--trials", "3")
+    assert result.status == 0, result.err
+    states = Counter(trial.state.name for trial in study_of(tiny).trials)
+    assert (states["FAIL"], states["COMPLETE"]) == (1, 3), states
+    assert not repeated(tiny)
+
+
+def test_two_processes_on_one_storage_share_the_trials_and_end_with_the_same_run(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tiny, ANY_C)
+    monkeypatch.setenv("SLOW", "0.15")
+    processes = [tiny.start("tune", "logged", "--trials", "6") for _ in range(2)]
+    ends = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ends
+    assert {out.splitlines()[-1] for out, _ in ends} == {"logged-001"}, ends
+    assert len({process for _, _, process in fits(tiny)}) == 2, "both have trained"
+    assert not repeated(tiny)
+    finished = [t for t in study_of(tiny).trials if t.state.name in ("COMPLETE", "PRUNED")]
+    assert 6 <= len(finished) <= 7  # both may begin the last one
+
+
+def test_a_search_repeats_itself(tiny: Tiny) -> None:
+    answers = []
+    for storage in ("a", "b"):
+        url = f"sqlite:///{(tiny.root / storage).as_posix()}.db"
+        answers.append(tiny.kgl("tune", "logistic", "--trials", "3", "--storage", url, "--json").out)
+    assert answers[0] == answers[1]
+    assert "sqlite" not in (tiny.root / "runs/logistic-001/run.json").read_text(encoding="utf-8")
+
+
+def test_a_storage_that_is_not_there_is_told_without_its_password(tiny: Tiny) -> None:
+    result = tiny.kgl("tune", "logistic", "--storage", "nothing://me:secret@here/db")
+    assert result.status == 1
+    assert "the storage of trials" in result.err
+    assert "secret" not in result.err
+
+
+def test_ranges_are_drawn_as_their_ends_say() -> None:
+    trial = optuna.create_study().ask()
+    values = suggest(trial, {"whole": (1, 4), "wide": (0.1, 10.0), "narrow": (0.5, 1.0), "one": ["a", "b"], "as": 3})
+    assert isinstance(values["whole"], int)
+    assert (trial.distributions["wide"].log, trial.distributions["narrow"].log) == (True, False)  # type: ignore[attr-defined]
+    assert values["one"] in ("a", "b")
+    assert values["as"] == 3
+    assert as_typed({"a": 0.123456, "b": "text", "c": None, "d": (64,)}) == {
+        "a": "0.1235", "b": "text", "c": "None", "d": "(64,)"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("model", [name for name in SPACES if CATALOGUE[name.split()[0]].is_installed])
+def test_every_setting_of_a_default_space_is_one_of_its_model(tiny: Tiny, model: str) -> None:
+    name, _, of_values = model.partition(" of ")
+    labels = not of_values and bool(CATALOGUE[name].classifier)
+    if not labels:
+        tiny.replace("competition.toml", 'task = "binary"\nmetric = "accuracy"', 'task = "regression"\nmetric = "rmse"')
+    target = open_session(tiny.workspace, say=lambda line: None).data.target
+    space = default_space(Tabular(model=name), target)
+    typed = as_typed(suggest(optuna.create_study().ask(), space))
+    assert typed
+    params = {key.removeprefix("params."): literal(value) for key, value in typed.items()}
+    check_model(name, params, classification=labels)
+
+
+def test_minutes_end_the_search_but_not_what_follows(tiny: Tiny) -> None:
+    session = open_session(tiny.workspace, say=lambda line: None)
+    outcome = tune.tune(session, "logistic", trials=500, minutes=0.02)
+    assert 0 < len(outcome.trials) < 500
+    assert math.isfinite(outcome.run.cv_score or math.nan)
