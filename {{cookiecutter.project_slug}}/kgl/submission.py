@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kgl.competition import Competition, load_competition
 from kgl.decisions import decide_rows, is_tuned
 from kgl.errors import KglError
-from kgl.metrics import get_metric
+from kgl.metrics import MEAN, get_metric
 from kgl.paths import Workspace, replacing, use_workspace
 from kgl.runs import read_predictions, read_run, run_folder
 from kgl.scoring import decide
@@ -24,6 +24,7 @@ from kgl.target import Target
 from kgl.wording import rule_in_words
 
 Array = NDArray[Any]
+NOT_BELOW_0 = ("rmsle", "rmse_log")  # Kaggle refuses such a file, or its score is undefined
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Form:
     rows: the id in test that each row is the prediction of.
     cells: for each other column either the texts it may hold, by label, or None where it holds numbers.
     prediction: for each other column the index of the prediction column that fills it.
-    probability: whether the numbers must lie between 0 and 1.
+    bounds: between which the numbers must lie: 0 and 1 for probabilities, from 0 where the metric takes logarithms.
     """
 
     columns: tuple[str, ...]
@@ -43,7 +44,7 @@ class Form:
     rows: pd.Series
     cells: Mapping[str, Mapping[str, str] | None]
     prediction: Mapping[str, int]
-    probability: bool
+    bounds: tuple[float, float]
 
 
 def find_form(
@@ -79,7 +80,13 @@ def find_form(
         rows=test_ids if stale else _rows_of(sample, ids if competition.id else [], test_ids),
         cells=cells,
         prediction=dict.fromkeys(others, 0) if as_labels and target.one_label else _sources(target, others),
-        probability=not as_labels and target.columns[0].startswith("p_"),
+        bounds=_bounds(competition.metric, not as_labels and target.columns[0].startswith("p_")),
+    )
+
+
+def _bounds(metric: str, probability: bool) -> tuple[float, float]:
+    return (0.0 if probability or metric.removeprefix(MEAN) in NOT_BELOW_0 else -np.inf), (
+        1.0 if probability else np.inf
     )
 
 
@@ -150,7 +157,7 @@ def build_submission(form: Form, target: Target, predictions: pd.DataFrame, rule
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise KglError(f"{bad.sum()} rows of test have no finite prediction (such as {form.rows[bad].iloc[0]!r}).")
-    codes = decide(target, values, rule)
+    codes, values = decide(target, values, rule), values.clip(*form.bounds)
     built = form.ids.reset_index(drop=True)
     for column, words in form.cells.items():
         source = form.prediction[column]
@@ -281,8 +288,9 @@ def _cells_fault(cells: pd.Series, form: Form) -> str | None:
         faults += [(f"is not one of {', '.join(list(words.values())[:10])}", ~cells.isin(list(words.values())))]
     else:
         faults += [("is no number", numbers.isna()), ("is infinite", np.isinf(numbers))]
-    if form.probability:
-        faults += [("is no probability, which lies between 0 and 1", ~numbers.between(0, 1))]
+    if np.isfinite(form.bounds).any():
+        what = "is no probability, which lies between 0 and 1" if form.bounds[1] == 1 else "is below 0"
+        faults += [(what, ~numbers.between(*form.bounds))]
     for fault, wrong in faults:
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])

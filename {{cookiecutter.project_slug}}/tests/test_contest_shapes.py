@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from kgl.submission import check_run
+from kgl.tabular.catalogue import CATALOGUE
 from tests.conftest import CONTEST, Tiny
 
 FACTS = """\
@@ -272,6 +273,34 @@ def made_of(root: Any, shape: Shape) -> Tiny:
         if frame is not None:
             shape.write(made, name, frame)
     return made
+
+
+SUITE = [
+    name
+    for name, recipe in CATALOGUE.items()
+    if recipe.is_installed and name not in ("constant", "random_forest", "hist_gradient_boosting", "realmlp")
+]
+WHOLE_SUITE = ("no id", "several targets", "several labels", "text only", "a rare class")
+
+
+@pytest.mark.parametrize("name", WHOLE_SUITE)
+def test_the_whole_suite_ends_in_time_in_a_checked_submission(
+    name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = SHAPES[name]
+    made = made_of(tmp_path / "any", shape)
+    monkeypatch.chdir(made.root)
+    for model in SUITE:
+        made.write(f"experiments/{model}.py", EXPERIMENT.format(model=model))
+    made.replace("competition.toml", f'["{shape.model}"]', "[]")
+    assert made.kgl("init", "--yes", *shape.say).status == 0
+    done = made.kgl("baseline", "--minutes", "0.15")
+    assert done.status == 0 and done.name == "blend-001", done.err
+    assert "failed" not in done.err
+    trained = {line.split("-001")[0] for line in done.out.splitlines() if " CV " in line}
+    assert "one_column" in trained and ("text_linear" in trained or name != "text only"), done.out
+    lines = check_run(made.workspace, "blend-001").read_text().splitlines()
+    assert len(lines) == T + 1 and re.fullmatch(shape.line, lines[1]), lines[:2]
 
 
 @pytest.mark.parametrize("name", SHAPES)

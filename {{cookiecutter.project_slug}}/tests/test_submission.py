@@ -217,6 +217,18 @@ def test_a_row_without_a_prediction_is_refused_and_never_becomes_the_first_label
             build_submission(case.form(), case.target, predictions)
 
 
+def test_numbers_are_kept_where_the_metric_can_score_them() -> None:
+    case = CASES["one probability"]
+    above = predictions_of(case, 0).assign(p_1=1 + 2e-16, p_0=-1e-17)  # weights of a blend need not sum to 1 exactly
+    assert set(build_submission(case.form(), case.target, above)["y"]) == {1.0}
+    ids = pd.Series(["a", "b"])
+    counts = Competition(task="regression", metric="rmsle", id=("id",), target=("n",))
+    form, target = find_form(counts, Target("regression", ("n",), ()), None, ids), Target("regression", ("n",), ())
+    assert build_submission(form, target, pd.DataFrame({"n": [-0.4, 2.5]}, index=["a", "b"]))["n"].tolist() == [0, 2.5]
+    written = pd.DataFrame({"id": ids, "n": ["-0.4", "2.5"]})
+    assert find_fault(written, form, "test") == "column 'n' in row 1: '-0.4' is below 0"
+
+
 def submission_of(tiny: Tiny, *, notice: str = "") -> pd.DataFrame:
     result = tiny.kgl("train", "logistic", "--again")
     assert result.status == 0 and notice in result.err, result.err

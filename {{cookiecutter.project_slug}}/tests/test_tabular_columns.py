@@ -30,6 +30,12 @@ def test_text_is_levels_whatever_pandas_keeps_it_as(dtype: str) -> None:
     assert sort_columns(rows) == ([], ["port"], [])
 
 
+def test_sentences_of_few_rows_are_texts_and_few_names_are_levels() -> None:
+    rows = frame(said=sentences(40), city=[f"city {i % 30}" for i in range(40)], code=[f"c{i}" for i in range(40)])
+    assert sort_columns(rows) == ([], ["code"], ["said", "city"])
+    assert sort_columns(rows.assign(city=[f"city {i % 9}" for i in range(40)]))[1] == ["city", "code"]
+
+
 def test_empty_columns_names_of_rows_and_a_single_value_are_left_out() -> None:
     rows = frame(x=RNG.random(N), nothing=[None] * N, gaps=[np.nan] * N, name=[f"n{i}" for i in range(N)], same=[7] * N)
     assert sort_columns(rows) == (["x"], [], [])

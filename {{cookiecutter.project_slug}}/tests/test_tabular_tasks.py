@@ -131,6 +131,27 @@ def test_regression_is_on_the_targets_scale_whatever_the_metric(tiny: Tiny, mode
         assert oof["price"].loc[rows["id"]].reset_index(drop=True).corr(rows["size"], method="spearman") > 0.2
 
 
+def test_one_odd_row_gets_no_odd_value(tiny: Tiny) -> None:
+    rows = rows_of(tiny)
+    train = rows.drop(columns="label").assign(price=10 + rows["size"].rank())
+    make_contest(tiny, "regression", "rmse", train, ["price"])
+    test = pd.read_csv(tiny.root / "data/raw/test.csv", dtype={"id": "str"})
+    test.loc[0, "size"], test.loc[1, "size"] = 1e9, -1e9
+    tiny.save("test.csv", test)
+    tiny.write("experiments/mine.py", LINE)
+    _, _, predicted = trained(tiny, "mine")
+    assert 0 <= predicted["price"].min() and predicted["price"].max() < 110  # training had 11 to 70
+
+
+LINE = """
+from sklearn.linear_model import LinearRegression
+
+from kgl.tabular import Tabular
+
+experiment = Tabular(model=LinearRegression(), prepare="forest", columns=("size",))
+"""
+
+
 def test_several_targets_have_a_model_each(tiny: Tiny) -> None:
     rows = rows_of(tiny).drop(columns="label").assign(up=lambda r: 3 * r["size"], down=lambda r: -r["day"])
     make_contest(tiny, "regression", "mean_rmse", rows, ["up", "down"])

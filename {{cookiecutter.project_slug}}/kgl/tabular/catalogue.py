@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kgl.columns import is_prose
 from kgl.config import nearest, unknown_key
 from kgl.errors import KglError, usage
 from kgl.experiment import Setting
@@ -61,7 +62,7 @@ def _boosted(
 
 
 def _has_texts(rows: pd.DataFrame) -> bool:
-    return bool(sort_columns(rows)[2])
+    return any(is_prose(rows[column]) for column in sort_columns(rows)[2])  # not names of people
 
 
 def _has_levels(rows: pd.DataFrame) -> bool:
@@ -89,10 +90,7 @@ LARGE_TREES = {
     "colsample_bytree": 0.6,
     "reg_lambda": 1.0,
 }
-FEW_ROUNDS = {
-    "learning_rate": 0.1,
-    "n_estimators": 300,
-}  # of many rows they do not overfit, and take minutes, not hours
+FEW_ROUNDS = {"learning_rate": 0.1, "n_estimators": 300}  # of many rows: minutes, not hours, and no overfitting
 LIGHTGBM = (SMALL_TREES, (20_000, LARGE_TREES), (200_000, {**FEW_ROUNDS, "num_leaves": 63}))
 XGBOOST = {
     "learning_rate": 0.03,
@@ -132,6 +130,14 @@ CATALOGUE = {
         steady=True,
         only=_has_texts,
     ),
+    "text_bayes": Recipe("text", "kgl.tabular.text:TextBayes", steady=True, only=_has_texts),
+    "nbsvm": Recipe(
+        "text",
+        "kgl.tabular.text:TextClassifier",
+        params={"bayes": True, "C": (0.05, 0.2, 0.8, 3.0)},
+        steady=True,
+        only=_has_texts,
+    ),
     "lightgbm": _boosted("lightgbm", "native", *LIGHTGBM),
     "xgboost": _boosted("xgboost", "encoded", XGBOOST, (200_000, FEW_ROUNDS)),
     "catboost": _boosted(
@@ -147,14 +153,6 @@ CATALOGUE = {
         "kgl.tabular.small:mlp_regressor",
         above=((5_000, {"estimator__max_iter": 30}), (20_000, {"estimator__max_iter": 12})),
         most_rows=100_000,
-    ),
-    "text_bayes": Recipe("text", "kgl.tabular.text:TextBayes", steady=True, only=_has_texts),
-    "nbsvm": Recipe(
-        "text",
-        "kgl.tabular.text:TextClassifier",
-        params={"bayes": True, "C": (0.05, 0.2, 0.8, 3.0)},
-        steady=True,
-        only=_has_texts,
     ),
     "lightgbm_encoded": _boosted("lightgbm", "encoded", *LIGHTGBM, only=_has_levels),
     "svr": Recipe("linear", regressor="kgl.tabular.small:StandardSVR", most_rows=10_000, steady=True),

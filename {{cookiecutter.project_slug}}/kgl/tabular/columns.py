@@ -73,10 +73,11 @@ def sort_columns(rows: pd.DataFrame) -> tuple[list[str], list[str], list[str]]:
             if _varies(values) and not _is_running_number(values):
                 numbers.append(column)
         elif _varies(values):
-            if (different := values.nunique()) <= FEW_LEVELS or different <= values.notna().sum() / 2:
-                levels.append(column)
-            elif _is_text(values):
+            different = values.nunique()
+            if different > values.notna().sum() / 2 and _is_text(values):
                 texts.append(column)
+            elif different <= max(FEW_LEVELS, values.notna().sum() / 2):
+                levels.append(column)
     return _without_copies(rows, numbers), levels, texts
 
 

@@ -76,12 +76,13 @@ def _preparer(experiment: "Tabular") -> Any:
 
 @dataclass
 class FittedTabular:
-    """A trained table model."""
+    """A trained table model; values are kept between `bounds`, on the scale on which they are learnt."""
 
     columns: Columns
     models: list[Any]
     target: Target
     loss: str
+    bounds: tuple[Array, Array]
 
     def predict(self, rows: pd.DataFrame) -> Array:
         """(n, columns) predictions in the order of `Target.columns`."""
@@ -91,7 +92,8 @@ class FittedTabular:
             return np.column_stack([1 - outputs[0], outputs[0]])
         if self.target.task == "multiclass":
             return outputs[0] if outputs[0].ndim == 2 else np.column_stack([1 - outputs[0], outputs[0]])
-        return np.asarray(_scale(self.loss)[1](np.column_stack(outputs)))
+        low, high = self.bounds
+        return np.asarray(_scale(self.loss)[1](np.column_stack(outputs).clip(low, high)))
 
     def save(self, folder: Path) -> None:
         """Columns through joblib, models in their library's own format."""
@@ -100,7 +102,7 @@ class FittedTabular:
         for i, model in enumerate(self.models):
             model.save(folder / f"model-{i}{model.suffix}")
         with replacing(folder / "columns.joblib") as temporary:
-            joblib.dump((self.columns, self.target, self.loss), temporary)
+            joblib.dump((self.columns, self.target, self.loss, self.bounds), temporary)
 
 
 def load_tabular(folder: Path) -> FittedTabular:
@@ -113,9 +115,9 @@ def load_tabular(folder: Path) -> FittedTabular:
 
     if not (folder / "columns.joblib").is_file():
         raise KglError(f"{folder} holds no saved model; train the run again.")
-    columns, target, loss = joblib.load(folder / "columns.joblib")
+    columns, target, loss, bounds = joblib.load(folder / "columns.joblib")
     paths = sorted(folder.glob("model-*"), key=lambda path: int(path.stem.removeprefix("model-")))
-    return FittedTabular(columns, [SUFFIXES[path.suffix].load(path) for path in paths], target, loss)
+    return FittedTabular(columns, [SUFFIXES[path.suffix].load(path) for path in paths], target, loss, bounds)
 
 
 def fit_tabular(experiment: "Tabular", part: Part, setting: Setting) -> FittedTabular:
@@ -141,7 +143,17 @@ def fit_tabular(experiment: "Tabular", part: Part, setting: Setting) -> FittedTa
             model.find_rounds((X, y[inside], w), (held, y[part.holdout], v), columns.categorical)
     columns, X = Columns.fit(experiment, part, setting)
     fitted = [model.fit(X, y, weight, columns.categorical) for model, y in zip(models, outputs, strict=True)]
-    return FittedTabular(columns, fitted, target, setting.loss)
+    return FittedTabular(columns, fitted, target, setting.loss, _bounds(np.column_stack(outputs)))
+
+
+def _bounds(y: Array) -> tuple[Array, Array]:
+    """Between which values are predicted: half a spread beyond those of training, none below 0 where it had none.
+
+    A linear model may answer a single odd row with a number that spoils the mean of all.
+    """
+    low, high = y.min(axis=0), y.max(axis=0)
+    margin = (high - low) / 2
+    return np.where(low >= 0, np.maximum(low - margin, 0), low - margin), high + margin
 
 
 def _model(experiment: "Tabular", setting: Setting, classes: int, y: Array) -> Boosted | SklearnModel:
