@@ -1,13 +1,15 @@
 """Blend runs on their out-of-fold predictions into a run like any other."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kgl import __version__
-from kgl.blend_weights import STEPS, find_blend, mix, paired
+from kgl.blend_stack import PENALTIES, Stack
+from kgl.blend_weights import STEPS, Blend, find_blend, mix, paired
 from kgl.board import rank
 from kgl.config import unknown_key
 from kgl.crossval import score_run, write_oof, write_test
@@ -21,6 +23,7 @@ from kgl.tables import ID
 from kgl.wording import show
 
 Array = NDArray[Any]
+MOST_WORTH = 12  # members that a blend is found without, to see what each brings
 
 
 def blendable_runs(session: Session) -> list[Run]:
@@ -36,13 +39,14 @@ def blendable_runs(session: Session) -> list[Run]:
     return list({run.experiment: run for run in reversed(rank(honest, session.competition.metric))}.values())
 
 
-def make_blend(session: Session, names: Sequence[str] = (), *, note: str = "") -> Run:
+def make_blend(session: Session, names: Sequence[str] = (), *, note: str = "", stack: bool = False) -> Run:
     """Blend runs into a run like any other; the best member alone where the blend does not pass the gate.
 
     Args:
         session: see `open_session`.
         names: runs; by default the best complete run of each experiment.
         note: kept in run.json.
+        stack: by a small linear model on the members, in place of weights.
 
     Raises:
         KglError: fewer than one run, or runs that do not fit these folds, labels or metric.
@@ -51,7 +55,7 @@ def make_blend(session: Session, names: Sequence[str] = (), *, note: str = "") -
     if not runs:
         raise KglError("no complete run on these folds to blend; train some: kgl baseline.")
     runs = rank(runs, session.competition.metric)
-    with open_run(session.workspace, _describe(session, runs, note)) as run:
+    with open_run(session.workspace, _describe(session, runs, note, stack)) as run:
         if is_finished(session.workspace, run):
             session.say(f"{run.run} is this very blend, complete since {run.ended}")
             return run
@@ -78,20 +82,22 @@ def _misfit(session: Session, run: Run) -> str | None:
     return next((reason for wrong, reason in reasons if wrong), None)
 
 
-def _describe(session: Session, runs: Sequence[Run], note: str) -> Run:
+def _describe(session: Session, runs: Sequence[Run], note: str, stack: bool) -> Run:
     members = sorted((run.run, sorted(run.identity.items())) for run in runs)
+    how = {"penalties": list(PENALTIES)} if stack else {"steps": STEPS}
     return Run(
         run="",
         experiment="blend",
         parent=runs[0].run,
         note=note,
         kind="blend",
-        config={"kind": "blend", "members": [run.run for run in runs], "steps": STEPS}
+        config={"kind": "blend", "members": [run.run for run in runs]}
+        | how
         | ({"choose": "fold"} if any(run.is_rosy for run in runs) else {}),
         label_order=list(session.data.target.labels),
         metric=session.competition.metric,
         identity={
-            "config": short_hash(repr(members)),
+            "config": short_hash(repr((members, how) if stack else members)),
             "code": short_hash(__version__),
             "data": session.data_hash,
             "folds": session.folds.hash(),
@@ -121,20 +127,40 @@ def _blend(session: Session, runs: Sequence[Run], run: Run) -> Run:
         rows[known] = predictions
         return rows
 
-    found, best = find_blend(members, fold_of, measure), scored(members[0])
+    stack = Stack.of(target.task, metric.loss) if "penalties" in run.config else None
+
+    def learn(seen: Array, rows: Array) -> Array:
+        assert stack is not None
+        return np.array([stack.fit(seen, y[rows], penalty) for penalty in PENALTIES])
+
+    def find(chosen: Array) -> Blend:
+        if stack is None or len(np.unique(fold_of)) < 3:  # each choice needs a fold that its weights did not see
+            return find_blend(chosen, fold_of, measure)
+        return find_blend(chosen, fold_of, measure, learn=learn, apply=stack.apply)
+
+    found, best = find(members), scored(members[0])
     by_fold = zip(scored(found.nested).fold_scores, best.fold_scores, strict=True)
     gain = paired(metric.gain(new, old) for new, old in by_fold if new is not None and old is not None)
     # the smooth loss of rows tells a gain from luck sooner than five scores do; the metric may still object
     taken = gain.is_sure or (found.gain.is_sure and gain.mean > -gain.error)
-    weights = found.weights if taken else np.eye(len(runs))[0]
+    numbers = found.weights if taken else np.eye(len(runs))[0]
+    weights, constants = numbers[: len(runs)], numbers[len(runs) :]
     run.blend = {
         "members": [r.run for r in runs],
         "weights": weights.tolist(),
-        "rosy_score": scored(mix(weights, members)).cv_score,
+        "stack": {**asdict(stack), "constants": constants.tolist()} if stack and len(constants) else None,
         "taken": taken,
         "gain": {"mean": gain.mean, "p": gain.p},
         "gain_of_loss": {"mean": found.gain.mean, "p": found.gain.p},
+        "correlation": correlation(members),
     }
+    run.blend["rosy_score"] = scored(combine(run, members[weights != 0])).cv_score
+    nested_score = scored(found.nested).cv_score
+    run.blend["worth"] = {}
+    for i in np.argsort(-np.abs(weights))[: min(MOST_WORTH, np.count_nonzero(weights))] if taken else ():
+        without = scored(find(np.delete(members, i, axis=0)).nested if len(runs) > 2 else members[1 - i]).cv_score
+        if nested_score is not None and without is not None:
+            run.blend["worth"][runs[i].run] = metric.gain(nested_score, without)
     nested = spread(found.nested if taken else members[0])
     run.blend["nested_score"] = score_run(session, run, nested).cv_score
     write_oof(session, run, nested)
@@ -163,6 +189,22 @@ def blend_weights(run: Run) -> dict[str, float]:
     return {name: weight for name, weight in pairs if weight}
 
 
+def combine(run: Run, members: Array) -> Array:
+    """(n, columns) predictions of a blend from (m, n, columns), those of its members with weight, in their order."""
+    weights, stack = np.array(list(blend_weights(run).values())), (run.blend or {}).get("stack")
+    if not stack:
+        return mix(weights, members)
+    return Stack(stack["task"], stack["log"]).apply(np.concatenate([weights, stack["constants"]]), members)
+
+
+def correlation(members: Array) -> list[list[float]]:
+    """(m, m): how alike predictions of (m, n, columns) are, averaged over columns; 0 where one is constant."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        by_column = [np.atleast_2d(np.corrcoef(members[:, :, c])) for c in range(members.shape[2])]
+    found: list[list[float]] = np.round(np.nan_to_num(np.mean(by_column, axis=0)), 4).tolist()
+    return found
+
+
 def blend_test(session: Session, run: Run) -> Array:
     """(n, columns) test predictions of a blend, from those of its members."""
     used = blend_weights(run)
@@ -170,7 +212,7 @@ def blend_test(session: Session, run: Run) -> Array:
     lacking = [name for name, test in zip(used, tests, strict=True) if np.isnan(test).any()]
     if lacking:
         raise KglError(f"runs/{lacking[0]}/test.parquet lacks rows that test has now; run kgl predict {lacking[0]}.")
-    return mix(list(used.values()), tests)
+    return combine(run, tests)
 
 
 def _aligned(session: Session, name: str, part: str, ids: Any) -> Array:

@@ -12,6 +12,10 @@ from kgl.verdicts import RISK, chance
 
 Array = NDArray[Any]
 Measure = Callable[[Array, Array], float]  # the smooth loss of predictions on the rows of these numbers
+Learn = Callable[
+    [Array, Array], Array
+]  # (candidates, numbers) from the members' predictions of the rows of these numbers
+Apply = Callable[[Array, Array], Array]  # (n, columns) from such numbers and (m, n, columns)
 STEPS = 50
 SHRINKS = (0.0, 0.5, 1.0)  # how far weights are drawn to the equal mean of the members that help the best one
 BLOCKS = 50  # parts of the rows that losses are compared on: five folds are too few, and outliers spoil one each
@@ -20,7 +24,7 @@ ROWS_FOR_WEIGHTS = 100_000  # a few numbers need no more; beyond that every seco
 
 @dataclass(frozen=True)
 class Blend:
-    """Weights over members, and what they are worth.
+    """Weights over members (or what `learn` gives), and what they are worth.
 
     nested: (n, columns) predictions of each row by weights found without its fold.
     gain: by how much the nested blend beats the best member in the loss, on blocks of rows.
@@ -92,7 +96,9 @@ def paired(differences: Iterable[float]) -> Gain:
     return Gain(mean, error, p if mean > 0 else 1 - p)
 
 
-def find_blend(members: Array, fold_of: Array, measure: Measure) -> Blend:
+def find_blend(
+    members: Array, fold_of: Array, measure: Measure, *, learn: Learn | None = None, apply: Apply = mix
+) -> Blend:
     """Weights from all folds, and predictions of each fold by weights from the other folds alone.
 
     Args:
@@ -100,6 +106,7 @@ def find_blend(members: Array, fold_of: Array, measure: Measure) -> Blend:
             the target: every so many rows are then a fair part of all.
         fold_of: (n,) their folds.
         measure: see `Measure`.
+        learn, apply: another way than climbed weights, such as `kgl.blend_stack`.
     """
     folds = [int(k) for k in np.unique(fold_of)]
 
@@ -110,30 +117,34 @@ def find_blend(members: Array, fold_of: Array, measure: Measure) -> Blend:
     def robust(predictions: Array, rows: Array) -> float:
         return float(np.nanmean(by_block(predictions, rows)))
 
-    @cache
-    def candidates(left_out: frozenset[int]) -> Array:
-        """(shrinks, m) weights that saw no row of these folds."""
-        rows = np.flatnonzero(~np.isin(fold_of, list(left_out)))
+    def climbed_and_equal(seen: Array, rows: Array) -> Array:
+        """(shrinks, m) weights."""
         if not len(rows):
             return np.full((len(SHRINKS), len(members)), 1 / len(members))
-        rows = rows[:: 1 + len(rows) // ROWS_FOR_WEIGHTS]
-        seen = members[:, rows]
         climbed = climb(seen, lambda predictions: measure(predictions, rows))
         equal = equal_of_helpers(seen, lambda predictions: robust(predictions, rows))
         return np.array([(1 - shrink) * climbed + shrink * equal for shrink in SHRINKS])
 
+    @cache
+    def candidates(left_out: frozenset[int]) -> Array:
+        """What saw no row of these folds."""
+        rows = np.flatnonzero(~np.isin(fold_of, list(left_out)))
+        rows = rows[:: 1 + len(rows) // ROWS_FOR_WEIGHTS]
+        return (learn or climbed_and_equal)(members[:, rows], rows)
+
     def weights(left_out: frozenset[int]) -> Array:
         """The candidate that does best on each further fold when that is left out as well."""
-        losses = np.zeros(len(SHRINKS))
+        found = candidates(left_out)
+        losses = np.zeros(len(found))
         for k in set(folds) - left_out:
             rows = np.flatnonzero(fold_of == k)
-            losses += [robust(mix(w, members[:, rows]), rows) for w in candidates(left_out | {k})]
-        return np.asarray(candidates(left_out)[int(np.argmin(losses))])
+            losses += [robust(apply(w, members[:, rows]), rows) for w in candidates(left_out | {k})]
+        return np.asarray(found[int(np.argmin(losses))])
 
     nested = np.empty(members.shape[1:])
     for k in folds:
         inside = fold_of == k
-        nested[inside] = mix(weights(frozenset({k})), members[:, inside])
+        nested[inside] = apply(weights(frozenset({k})), members[:, inside])
     every = np.arange(len(nested))
     differences = np.subtract(by_block(members[0], every), by_block(nested, every))
     return Blend(weights(frozenset()), nested, paired(differences if len(folds) > 1 else ()))

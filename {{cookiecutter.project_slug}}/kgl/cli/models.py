@@ -99,14 +99,18 @@ def _fold_numbers(text: str | None) -> tuple[int, ...] | None:
 
 @click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN...]")
+@click.option("--stack", is_flag=True, help="By a small linear model on the members, in place of weights.")
 @click.option("-m", "note", default="", metavar="NOTE", help="Kept in run.json.")
-def blend(runs: tuple[str, ...], note: str) -> None:
+def blend(runs: tuple[str, ...], stack: bool, note: str) -> None:
     """Blend runs, by default the best of each experiment, into a run like any other."""
     from kgl.blend import make_blend
+    from kgl.cli.show import worth_in_words
     from kgl.wording import summary
 
-    run = make_blend(_session(), runs, note=note)
+    run = make_blend(_session(), runs, note=note, stack=stack)
     click.echo(summary(run))
+    for line in worth_in_words(run):
+        click.echo(f"  {line}")
     click.echo(run.run)
 
 
