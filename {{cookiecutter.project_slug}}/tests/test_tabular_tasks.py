@@ -140,7 +140,7 @@ def test_one_odd_row_gets_no_odd_value(tiny: Tiny) -> None:
     tiny.save("test.csv", test)
     tiny.write("experiments/mine.py", LINE)
     _, _, predicted = trained(tiny, "mine")
-    assert 0 <= predicted["price"].min() and predicted["price"].max() < 110  # training had 11 to 70
+    assert predicted["price"].min() >= 0 and predicted["price"].max() < 110  # training had 11 to 70
 
 
 LINE = """
