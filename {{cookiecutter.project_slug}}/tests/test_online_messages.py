@@ -13,7 +13,7 @@ from kgl.online.client import Kaggle, time_limit
 from kgl.online.credentials import in_force, masked, sources
 from kgl.online.journal import Event, append, latest
 from kgl.online.refusals import explain, is_passing, pause
-from kgl.online.status import final_two, medal_places
+from kgl.online.status import medal_places
 from kgl.online.submit import describe
 from kgl.paths import Workspace
 
@@ -97,13 +97,6 @@ def test_every_credential_source_is_found_in_the_order_of_the_client(
 )
 def test_medal_places_follow_the_published_table(teams: int, gold: int, silver: int, bronze: int) -> None:
     assert medal_places(teams) == {"gold": gold, "silver": silver, "bronze": bronze}
-
-
-def test_the_final_two_are_the_best_by_cv_and_the_best_other_by_public_score() -> None:
-    scores = [(1, 0.8, 0.9), (2, 0.9, 0.7), (3, 0.7, 0.8), (4, None, 0.95)]
-    events = [Event(ref, "r", "", "", "", "complete", public, cv_score=cv) for ref, cv, public in scores]
-    assert [event.ref for event in final_two(events, greater_is_better=True)] == [2, 4]
-    assert [event.ref for event in final_two(events, greater_is_better=False)] == [3, 2]
 
 
 def test_a_description_keeps_to_safe_characters_and_keeps_the_mark() -> None:

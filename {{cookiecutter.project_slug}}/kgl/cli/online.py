@@ -84,6 +84,8 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, st
     if final:
         return _propose(workspace, competition)
     chosen = read_run(workspace, run or _best(workspace, competition))
+    if chosen.is_rosy:
+        _notice(f"{chosen.run} is rosy: its own folds chose its epochs, so its CV promises more than it will keep")
     file = check_run(workspace, chosen.run, stale_sample=stale_sample)
     if not again:
         refuse_sent(workspace, digest(file))
@@ -140,18 +142,21 @@ def _best(workspace: "Workspace", competition: "Competition") -> str:
 
 
 def _propose(workspace: "Workspace", competition: "Competition") -> None:
-    from kgl.metrics import get_metric
-    from kgl.online.journal import latest
-    from kgl.online.status import final_two
+    from kgl.final import final_two
+    from kgl.fold_file import current_hash
+    from kgl.paths import use_workspace
 
     competition.require("metric")
-    greater_is_better = get_metric(competition.metric).greater_is_better
-    chosen = final_two(list(latest(workspace).values()), greater_is_better=greater_is_better)
+    use_workspace(workspace)  # for a metric of contest.py
+    chosen, warnings = final_two(workspace, competition.metric, current_hash(workspace, competition.folds))
+    for warning in warnings:
+        click.echo(warning)
     if not chosen:
         raise KglError("no scored submission in submissions.jsonl yet; uv run kgl submit makes one.")
-    for event in chosen:
-        click.echo(f"  ref {event.ref}  {event.run}  CV {_number(event.cv_score)}  {_scores(event)}")
-    click.echo(f"Select them at https://www.kaggle.com/competitions/{competition.slug}/submissions")
+    for choice in chosen:
+        event = choice.event
+        click.echo(f"choose  ref {event.ref}  {event.run}  {_scores(event)}\n        {choice.reason}")
+    click.echo(f"Select them at https://www.kaggle.com/competitions/{competition.slug}/submissions; nothing was sent.")
 
 
 @click.command()
@@ -159,6 +164,7 @@ def _propose(workspace: "Workspace", competition: "Competition") -> None:
 def status(as_json: bool) -> None:
     """Submissions with CV beside scores, your place and the medal lines, and what is left today."""
     from kgl.online.client import Kaggle
+    from kgl.online.relation import in_words
     from kgl.online.status import read_status
 
     workspace, competition = _open()
@@ -167,6 +173,7 @@ def status(as_json: bool) -> None:
         return click.echo(json.dumps(asdict(now), indent=2, default=str))
     _show_submissions(now.submissions)
     _show_place(now)
+    click.echo("\n".join(in_words(now.relation)))
 
 
 def _show_submissions(submissions: "list[Event]") -> None:

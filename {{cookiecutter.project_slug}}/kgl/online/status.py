@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 
+from kgl.competition import load_competition
 from kgl.errors import KglError
+from kgl.metrics import get_metric
 from kgl.online.client import Contest, Kaggle
 from kgl.online.journal import Event, append, latest
+from kgl.online.relation import Relation, relate
 from kgl.online.submit import allowance, list_submissions, merged
-from kgl.paths import Workspace
+from kgl.paths import Workspace, use_workspace
+from kgl.runs import list_runs
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Status:
     submissions: list[Event]
     lines: list[Line]
     allowance: str
+    relation: Relation | None = None
 
 
 def medal_places(teams: int) -> dict[str, int]:
@@ -58,7 +63,16 @@ def read_status(workspace: Workspace, kaggle: Kaggle) -> Status:
     except KglError as error:
         left = error.message
     submissions = _refresh(workspace, kaggle)
-    return Status(contest, submissions, _lines(kaggle, contest, submissions), left)
+    return Status(contest, submissions, _lines(kaggle, contest, submissions), left, _relation(workspace, submissions))
+
+
+def _relation(workspace: Workspace, submissions: list[Event]) -> Relation | None:
+    name = load_competition(workspace).metric
+    if not name:
+        return None
+    use_workspace(workspace)  # for a metric of contest.py
+    runs = {run.run: run for run in list_runs(workspace) if run.metric == name}
+    return relate(submissions, runs, greater_is_better=get_metric(name).greater_is_better)
 
 
 def _refresh(workspace: Workspace, kaggle: Kaggle) -> list[Event]:
@@ -85,12 +99,3 @@ def _lines(kaggle: Kaggle, contest: Contest, submissions: list[Event]) -> list[L
         for name, place in places.items()
         if 0 < place <= len(scores)
     ]
-
-
-def final_two(submissions: list[Event], *, greater_is_better: bool) -> list[Event]:
-    """Two submissions to select for the private score: the best by CV, and the best other one by public score."""
-    sign = -1 if greater_is_better else 1
-    scored = [one for one in submissions if one.status == "complete"]
-    by_cv = sorted((o for o in scored if o.cv_score is not None), key=lambda o: sign * (o.cv_score or 0.0))[:1]
-    others = [o for o in scored if o not in by_cv and o.public_score is not None]
-    return by_cv + sorted(others, key=lambda o: sign * (o.public_score or 0.0))[: 2 - len(by_cv)]
