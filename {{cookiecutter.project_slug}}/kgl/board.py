@@ -24,6 +24,7 @@ class Line:
 
     against_best, against_parent: None for the best itself, where there is no parent, and where folds do not compare.
     public, private: the last scores on the leaderboard, empty where there are none.
+    changed: since the parent; the run's note is not in it.
     """
 
     run: Run
@@ -85,16 +86,15 @@ def make_board(workspace: Workspace, metric: str, folds: str | None, *, seconds:
 
 
 def _changed(evidence: Evidence, run: Run, parent: Run | None) -> str:
-    """Sources are read once; where time is over, the note stands for what changed."""
+    """Sources are read once; where time is over, nothing is said."""
     if (
         parent is None
         or run.blend
         or all(parent.identity.get(key) == run.identity.get(key) for key in ("code", "data"))
     ):
         return what_changed(evidence.workspace, run, parent)
-    about = [[one.run, one.note, one.ended] for one in (run, parent) if one]
-    found = evidence.remember("changed", about, lambda: what_changed(evidence.workspace, run, parent))
-    return run.note if found is None else found
+    about = [[one.run, one.ended] for one in (run, parent)]
+    return evidence.remember("changed", about, lambda: what_changed(evidence.workspace, run, parent)) or ""
 
 
 def rank(runs: Sequence[Run], metric: str) -> list[Run]:

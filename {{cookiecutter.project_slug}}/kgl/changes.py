@@ -11,13 +11,10 @@ from kgl.runs import Run, run_folder
 
 
 def what_changed(workspace: Workspace, run: Run, parent: Run | None) -> str:
-    """What a blend is made of, else what differs from the parent; the note first."""
-    found = [run.note] if run.note else []
+    """What a blend is made of, else what differs from the parent, in one line."""
     if run.blend:
-        found.append(members_of(run))
-    elif parent and parent.kind == run.kind:
-        found += all_changes(workspace, run, parent)
-    return "; ".join(found)
+        return members_of(run)
+    return "; ".join(all_changes(workspace, run, parent)) if parent and parent.kind == run.kind else ""
 
 
 def members_of(run: Run) -> str:

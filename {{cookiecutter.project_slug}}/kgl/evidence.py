@@ -84,7 +84,11 @@ class Evidence:
     def rows(self, new: Run, old: Run) -> Rows | None:
         """What the rows of both say; None where predictions or truth are not on this machine, or time is over."""
         a, b = self.draws_of(new), self.draws_of(old)
-        return None if a is None or b is None or a.shape != b.shape else rows_of(a, b)
+        return None if a is None or b is None or a.shape != b.shape or not a.size else rows_of(a, b)
+
+    def has_rows(self, run: Run) -> bool:
+        """Whether its out-of-fold predictions are on this machine."""
+        return (run_folder(self.workspace, run.run) / "oof.parquet").is_file()
 
     def draws_of(self, run: Run) -> Array | None:
         """See `kgl.verdicts.draw_scores`; kept in data/cache/draws."""
@@ -93,9 +97,10 @@ class Evidence:
             path = self.workspace.cache / "draws" / f"{run.run}-{made_of}.npy"
             if path.is_file():
                 self.draws[run.run] = np.load(path)
-            elif self.spent < self.seconds and self.truth and (side := self.side(run)):
+            elif self.spent < self.seconds and self.has_rows(run) and (truth := self.truth):
                 with self.timed():
-                    draws = draw_scores(side.score, self.truth.fold_of, self.truth.groups)
+                    side = self.side(run)
+                    draws = draw_scores(side.score, truth.fold_of, truth.groups) if side else np.empty(0)
                 with replacing(path) as temporary, temporary.open("wb") as file:
                     np.save(file, draws)
                 self.draws[run.run] = draws
@@ -152,15 +157,13 @@ class Evidence:
 
     def side(self, run: Run) -> Side | None:
         """A run's predictions beside the truth; None where they are not on this machine or do not fit."""
-        if not (run_folder(self.workspace, run.run) / "oof.parquet").is_file() or self.truth is None:
-            return None
-        return read_side(self.workspace, self.truth, run)
+        return read_side(self.workspace, self.truth, run) if self.has_rows(run) and self.truth else None
 
     @cached_property
     def truth(self) -> Truth | None:
-        """None where the contest's files are not on this machine."""
+        """None where there are no folds, or the contest's files are not on this machine."""
         try:
-            return read_truth(self.workspace)
+            return read_truth(self.workspace) if self.workspace.folds.is_file() else None
         except KglError:
             return None
 

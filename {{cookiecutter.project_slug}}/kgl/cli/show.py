@@ -50,7 +50,8 @@ def _cells(place: int, line: Line, wide: bool) -> list[str]:
     cells = [str(place), run.run, show(run.cv_score) + spread]
     cells += [show(line.standard_error), show(run.oof_score)] if wide else []
     cells += ["best" if place == 1 else _word(line.against_best, wide), _word(line.against_parent, wide), line.public]
-    return [*cells, *([line.private] if wide else []), took(run.seconds), line.changed]
+    said = "; ".join(filter(None, (run.note, line.changed))) if wide else run.note or line.changed
+    return [*cells, *([line.private] if wide else []), took(run.seconds), said]
 
 
 def _word(verdict: Verdict | None, wide: bool) -> str:
