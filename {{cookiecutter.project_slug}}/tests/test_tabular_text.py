@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from kgl.errors import KglError
 from kgl.tabular.columns import Typed
 from kgl.tabular.prepare import Dense, Native, Sparse
-from kgl.tabular.text import NestedText, TextBayes, TextClassifier, Words, text_shape
+from kgl.tabular.text import NestedText, TextBayes, TextClassifier, Words, join_texts, text_shape
 from tests.conftest import Tiny, made_up_rows
 from tests.test_honesty import EXPERIMENT, same_after_change
 
@@ -40,6 +40,11 @@ def test_models_of_texts_learn_who_wrote_a_sentence(model: Any, labels: int) -> 
     assert shares.shape == (len(test), labels)
     np.testing.assert_allclose(shares.sum(axis=1), 1)
     assert log_loss(truth, shares) < 0.25 and (model.predict(words.transform(test)) == truth).mean() > 0.95
+
+
+def test_addresses_of_pages_are_one_word() -> None:
+    rows = pd.DataFrame({"said": ["fire https://t.co/aXb1 now", None], "by": ["Ann", "Bo"]})
+    assert list(join_texts(rows, ["said", "by"])) == ["fire http now Ann", " Bo"]
 
 
 def test_settings_are_chosen_by_log_loss_and_one_alone_is_taken() -> None:

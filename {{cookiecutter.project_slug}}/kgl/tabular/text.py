@@ -46,8 +46,11 @@ class Words:
 
 
 def join_texts(rows: pd.DataFrame, columns: list[str]) -> Array:
-    """One document a row, of several columns."""
-    parts = [rows[column].astype("str").fillna("").to_numpy(dtype=object) for column in columns]
+    """One document a row, of several columns; addresses of pages count as one word, their letters are noise."""
+    texts = (
+        rows[column].astype("str").fillna("").str.replace(r"https?://\S+", "http", regex=True) for column in columns
+    )
+    parts = [values.to_numpy(dtype=object) for values in texts]
     return np.array([" ".join(row) for row in zip(*parts, strict=True)], dtype=object)
 
 
