@@ -64,8 +64,8 @@ def set_owner(folder: Path, owner: str) -> None:
     for path in (*folder.glob(f"*/{DATASET}"), *folder.glob(f"*/{KERNEL}")):
         about = read_json(path)
         about["id"] = _owned(about["id"], owner)
-        if "dataset_sources" in about:
-            about["dataset_sources"] = [_owned(name, owner) for name in about["dataset_sources"]]
+        for sources in {"dataset_sources", "kernel_sources"} & set(about):
+            about[sources] = [_owned(name, owner) for name in about[sources]]
         write_json(path, about)
 
 
@@ -116,6 +116,7 @@ def write_kernel(
     title: str,
     code_cells: Sequence[str],
     dataset_sources: Sequence[str],
+    kernel_sources: Sequence[str] = (),
     competition: str,
     gpu: bool = False,
     internet: bool = False,
@@ -126,7 +127,7 @@ def write_kernel(
         folder: made if it is not there.
         slug, title: Kaggle makes the name in the address from the title: it should be the slug with blanks.
         code_cells: Python, a cell each.
-        dataset_sources: `owner/slug` of each.
+        dataset_sources, kernel_sources: `owner/slug` of each data set, and of each notebook whose output is read.
         competition: the bare slug.
         gpu, internet: both cost something: quota, and the right to submit.
     """
@@ -143,7 +144,7 @@ def write_kernel(
         "enable_internet": internet,
         "dataset_sources": list(dataset_sources),
         "competition_sources": [competition],
-        "kernel_sources": [],
+        "kernel_sources": list(kernel_sources),
         "model_sources": [],
     }
     write_json(folder / KERNEL, about)

@@ -11,9 +11,11 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from kgl.competition import load_competition
+from kgl.config import from_text
 from kgl.errors import INTERRUPTED, KglError
 from kgl.experiment import load_experiment, override
 from kgl.fold_task import Task, adopt
@@ -21,11 +23,12 @@ from kgl.folds import read_folds
 from kgl.identity import code_hash
 from kgl.notebook.build import CELLS, needed_runs, refuse_secrets, replacing_folder, write_source
 from kgl.notebook.inside import open_workspace
-from kgl.notebook.kernel import KERNEL, OWNER, kaggle_slug, load_build, write_dataset, write_kernel
-from kgl.notebook.push import bring, fetch_output, find_notebook, follow, is_broken
+from kgl.notebook.kernel import OWNER, kaggle_slug, load_build, write_dataset, write_kernel
+from kgl.notebook.push import fetch_output, follow
+from kgl.notebook.upload import BROKEN, find_notebook, state_of, upload
 from kgl.online.client import Kaggle
 from kgl.online.fetch import digest
-from kgl.paths import Workspace, read_json, use_workspace, write_json
+from kgl.paths import Workspace, use_workspace
 from kgl.runs import Run, find_parent, is_finished, list_runs, open_run, read_run, read_run_file, run_folder, save_run
 from kgl.session import Say, open_session
 
@@ -86,7 +89,8 @@ class Training:
         competition = load_competition(workspace)
         competition.require("slug", "metric", "target")
         numbers = read_folds(workspace.folds, competition.folds).numbers
-        self.folds = [int(k) for k in changes["folds"].split(",")] if changes.get("folds") else list(numbers)
+        typed = changes.get("folds")
+        self.folds = numbers if typed is None else from_text(tuple[int, ...], typed, "folds")
         self.numbers, self.words = numbers, [name, *(f"{key}={text}" for key, text in changes.items())]
         facts = workspace.competition_toml.read_text(encoding="utf-8")
         made_of = [code_hash(workspace, name), settings, digest(workspace.folds), facts]
@@ -94,30 +98,29 @@ class Training:
         self.kaggle, self.folder = Kaggle(competition.slug, say=say), workspace.root / "build" / "training" / name
         self.owner = self.kaggle.owner()
 
-    def slug(self, session: int) -> str:
-        """The name of a session's notebook: another one for another code, config, data set or split."""
-        return kaggle_slug(self.kaggle.slug, "train", self.name, f"{self.mark}-{session}")
+    def kernel(self, session: int) -> str:
+        """A session's notebook, `owner/slug`: another one for other code, another config or split."""
+        return f"{self.owner}/" + kaggle_slug(self.kaggle.slug, "train", self.name, f"{self.mark}-{session}")
 
     def sessions(self) -> int:
         """How many there are at Kaggle."""
         session = 0
-        while find_notebook(self.kaggle, f"{self.owner}/{self.slug(session + 1)}"):
+        while find_notebook(self.kaggle, self.kernel(session + 1)):
             session += 1
         return session
 
     def is_broken(self, session: int) -> bool:
         """Whether a session failed, so that it is begun again."""
-        return is_broken(self.kaggle, f"{self.owner}/{self.slug(session)}")
+        return state_of(self.kaggle, self.kernel(session))[0] in BROKEN
 
     def begin(self, session: int) -> None:
         """Bring up engine, experiment and folds, and a notebook that trains."""
-        source, slug = kaggle_slug(self.kaggle.slug, "train", self.name, "source"), self.slug(session)
-        earlier = self.slug(session - 1) if session > 1 else ""
-        words = {"@source": source, "@competition": self.kaggle.slug}
-        filled = {"@words": repr(self.words), "@seconds": f"{self.hours * 3600:.0f}"}
-        filled |= {"@earlier": f'mounted("{earlier}")' if earlier else '""', **words}
-        cells = list((CELLS[0], CELL))
-        for key, text in filled.items():
+        source, slug = kaggle_slug(self.kaggle.slug, "train", self.name, "source"), self.kernel(session).split("/")[1]
+        earlier = [self.kernel(session - 1)] if session > 1 else []
+        texts = {"@source": source, "@competition": self.kaggle.slug, "@seconds": f"{self.hours * 3600:.0f}"}
+        texts |= {"@words": repr(self.words), "@earlier": f'mounted("{earlier[0].split("/")[1]}")' if earlier else '""'}
+        cells = [CELLS[0], CELL]
+        for key, text in texts.items():
             cells = [cell.replace(key, text) for cell in cells]
         with replacing_folder(self.folder) as folder:
             self._write_source(folder / "source")
@@ -128,32 +131,25 @@ class Training:
                 title=slug.replace("-", " "),
                 code_cells=cells,
                 dataset_sources=[f"{OWNER}/{source}"],
+                kernel_sources=earlier,
                 competition=self.kaggle.slug,
                 gpu=self.gpu,
                 internet=True,  # for pretrained weights
             )
             refuse_secrets(folder)
-            about = read_json(folder / "notebook" / KERNEL)
-            about["kernel_sources"] = [f"{self.owner}/{earlier}"] if earlier else []
-            write_json(folder / "notebook" / KERNEL, about)
         self.say(f"session {session} of up to {self.hours:g} h on Kaggle, {'with' if self.gpu else 'without'} GPU")
-        bring(self.kaggle, load_build(self.folder), hours=self.hours)
+        upload(self.kaggle, load_build(self.folder), hours=self.hours)
 
     def _write_source(self, folder: Path) -> None:
-        below = [
-            run
-            for name in self.experiment.stack_on
-            for run in needed_runs(self.workspace, read_run(self.workspace, name))
-        ]
-        runs = {run.run: run for run in below}
+        below = (needed_runs(self.workspace, read_run(self.workspace, name)) for name in self.experiment.stack_on)
+        runs = {run.run: run for run in chain.from_iterable(below)}
         write_source(self.workspace, list(runs.values()), folder)
         for run in runs:
             shutil.copy(run_folder(self.workspace, run) / "test.parquet", folder / "runs" / run)
 
     def follow(self, session: int) -> bool:
         """Wait for the end of a session; False where it still runs."""
-        longest = (self.hours + 3) * 3600  # it may have to wait for a machine
-        return follow(self.kaggle, f"{self.owner}/{self.slug(session)}", self.folder, longest=longest)
+        return follow(self.kaggle, self.kernel(session), self.folder)
 
     def is_done(self, session: int) -> bool:
         """Whether the run in a session's output has all folds that are wanted."""
@@ -187,7 +183,7 @@ class Training:
         """The run in a session's output, once those of its files that end so are here."""
         output = self.folder / "output"
         shutil.rmtree(output, ignore_errors=True)
-        kernel = f"{self.owner}/{self.slug(session)}"
+        kernel = self.kernel(session)
         fetch_output(self.kaggle, kernel, output, lambda name: name.startswith("runs/") and name.endswith(ending))
         found = sorted(output.glob("runs/*/run.json"))
         if not found:
@@ -220,10 +216,9 @@ def train_here(words: list[str], *, seconds: float, source: str, data: str, earl
         status, said = _kgl(workspace, source, [*kept, f"folds={','.join(done)}"]) if done else (0, "")
     if status:
         raise RuntimeError(said or f"kgl train ended with status {status}")
+    hidden = shutil.ignore_patterns(".lock", ".owner")
     for run in made:
-        shutil.copytree(
-            run_folder(workspace, run.run), Path("runs", run.run), ignore=shutil.ignore_patterns(".lock", ".owner")
-        )
+        shutil.copytree(run_folder(workspace, run.run), Path("runs", run.run), ignore=hidden)
 
 
 def _kgl(workspace: Workspace, source: str, words: list[str], seconds: float | None = None) -> tuple[int, str]:
@@ -238,17 +233,14 @@ def _kgl(workspace: Workspace, source: str, words: list[str], seconds: float | N
         encoding="utf-8",
         errors="replace",
     )
-    late = (
-        (threading.Timer(seconds, process.send_signal, [signal.SIGINT]), threading.Timer(seconds + GRACE, process.kill))
-        if seconds
-        else ()
-    )
-    for timer in late:
+    timers = [threading.Timer(seconds, process.send_signal, [signal.SIGINT])] if seconds else []
+    timers += [threading.Timer(seconds + GRACE, process.kill)] if seconds else []
+    for timer in timers:
         timer.start()
     line = ""
     for line in process.stdout or ():
         print(line, end="", flush=True)
     status = process.wait()
-    for timer in late:
+    for timer in timers:
         timer.cancel()
     return status, line.strip()
