@@ -3,8 +3,8 @@
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,49 +16,64 @@ Installed = Callable[[str], BakedProject]
 GUIDE = WORKSPACE / "_starters" / "image" / "GUIDE.md"
 ROWS = 240  # of the training table: enough to tell digits apart, few enough to train in seconds
 NOBODY = "http://127.0.0.1:9"  # listens there
+ONE_BY_ONE = """
+import json, sys
+from kgl.cli.main import main
+for words in json.loads(sys.argv[1]):
+    try:
+        main(words)
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
 NEEDS_WEIGHTS = {"embeddings", "small_resnet", "modern", "vit", "strong"}
 SHORTER = {"by_hand": ("epochs=1", "image_size=32"), "my_network": ("epochs=1", "image_size=32")}
 
 
+@dataclass(frozen=True)
 class Pictures:
-    """A workspace of the image starter with the files of the sample contest; it runs with an installed one's Python."""
+    """A workspace of the image starter with the files of the sample contest, and less of them."""
 
-    def __init__(self, project: BakedProject, python: Path) -> None:
-        from kgl.rehearsal.digits import sample_contest
+    project: BakedProject
 
-        self.project, self.python = project, python
-        for name, content in sample_contest().files.items():
-            assert isinstance(content, bytes)
-            path = project.path / "data" / "raw" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(
-                b"".join(content.splitlines(keepends=True)[: ROWS + 1]) if name == "train.csv" else content
-            )
+    def python(self, *arguments: str) -> Finished:
+        hub = str(self.project.path.parent / "hub")  # no weights that lie on this machine already
+        return self.project.python(*arguments, HF_ENDPOINT=NOBODY, HF_HOME=hub)
 
     def run(self, *arguments: str) -> Finished:
-        hub = str(self.project.path.parent / "hub")  # no weights that lie on this machine already
-        command = (str(self.python), "-m", "kgl", *arguments)
-        return self.project.run(*command, PYTHONPATH=".", HF_ENDPOINT=NOBODY, HF_HOME=hub)
+        return self.python("-m", "kgl", *arguments)
 
-    def kgl(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert done.returncode == 0, f"kgl {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+    def kgl(self, *commands: str) -> str:
+        """Commands that must succeed, such as "train tiny", one after the other; torch is imported once for all."""
+        done = self.python("-c", ONE_BY_ONE, json.dumps([command.split() for command in commands]))
+        assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
     def best(self) -> float:
         return float(json.loads(self.run("board", "--json").stdout)[0]["cv_score"])
 
 
-@pytest.fixture
-def pictures(bake: Bake, installed: Installed) -> Pictures:
-    venv = installed("image").path / ".venv"
-    made = Pictures(
-        bake(starter="image", competition="some-digits"),
-        venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"),
-    )
-    told = made.kgl("init", "--yes", "folds.n_splits=2")
+@pytest.fixture(scope="module")
+def with_facts(bake_into: Bake, installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+    """Few rows of the digits, and what `kgl init` finds out of them."""
+    from kgl.rehearsal.digits import sample_contest
+
+    baked = bake_into(tmp_path_factory.mktemp("digits"), starter="image", competition="some-digits")
+    project = baked.borrow(installed("image"))
+    for name, content in sample_contest().files.items():
+        assert isinstance(content, bytes)
+        path = project.path / "data" / "raw" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(content.splitlines(keepends=True)[: ROWS + 1]) if name == "train.csv" else content)
+    told = Pictures(project).kgl("init --yes folds.n_splits=2")
     assert re.search(r"images\.layout +csv", told), told
-    return made
+    return project
+
+
+@pytest.fixture
+def pictures(with_facts: BakedProject, tmp_path: Path) -> Pictures:
+    shutil.copytree(with_facts.path, tmp_path / "some-digits")
+    return Pictures(BakedProject(tmp_path / "some-digits").borrow(with_facts))
 
 
 @pytest.fixture
@@ -100,7 +115,7 @@ def test_where_other_weights_lie_the_sentence_says_what_to_type_and_that_works(
     sentence = refused.stderr.strip().splitlines()[-1]
     typed = re.search(r"data/weights has mobilenetv2_100: add (backbone=mobilenetv2_100)", sentence)
     assert typed, sentence
-    pictures.kgl("train", "embeddings", typed[1], "params.pad_type=same", "image_size=64")
+    pictures.kgl(f"train embeddings {typed[1]} params.pad_type=same image_size=64")
     assert pictures.best() > 0.6  # of digits as photographs, with 120 to learn from; chance is .1
 
 
@@ -125,10 +140,10 @@ def test_the_guides_commands_that_need_no_weights_work(pictures: Pictures) -> No
         if words[0] not in ("download", "rehearse", "init") and not NEEDS_WEIGHTS & set(words)
     ]
     assert {words[0] for words in wanted} >= {"folds", "train", "board", "blend", "submit"}
-    for words in wanted:
-        if words == ["submit"]:
-            words = ["submit", "--dry-run"]
-        pictures.kgl(*words, *SHORTER.get(words[-1], ()))
+    ((example, text),) = re.findall(r"```python\n# (\S+)\n(.*?)```", pictures.project.read("README.md"), re.DOTALL)
+    (pictures.project.path / example).write_text(text, "utf-8")
+    typed = [" ".join([*words, *SHORTER.get(words[-1], ())]) for words in wanted]
+    pictures.kgl("train second --quick", *("submit --dry-run" if line == "submit" else line for line in typed))
 
 
 def test_the_guides_commands_with_weights_work(pictures: Pictures, local_weights: Path) -> None:
@@ -138,20 +153,23 @@ def test_the_guides_commands_with_weights_work(pictures: Pictures, local_weights
     ours = {"embeddings": ("backbone=mobilenetv2_100", "image_size=32")}
     trainings = [words for words in guide_commands() if words[0] == "train" and NEEDS_WEIGHTS & set(words)]
     assert {words[1] for words in trainings} == NEEDS_WEIGHTS
+    typed = []
     for words in trainings:
         kept = [word for word in words if not word.startswith(("backbone=", "model=", "image_size="))]
         usual = ("model=mobilenetv2_100", "image_size=32", "seeds=0")
-        pictures.kgl(*kept, *ours.get(words[1], usual), "--quick")
+        typed.append(" ".join([*kept, *ours.get(words[1], usual), "--quick"]))
+    pictures.kgl(*typed)
 
 
 def test_a_network_of_ones_own_predicts_without_the_workspace(pictures: Pictures) -> None:
     """Weights, the file that the network is written in, and predict.py: torch and timm are all that it needs."""
-    pictures.kgl("train", "tiny", "epochs=2", "folds=0")
+    pictures.kgl("train tiny epochs=2 folds=0")
     folder = pictures.project.path.parent / "elsewhere"
     shutil.move(pictures.project.path / "runs" / "tiny-001" / "folds" / "0" / "seed-0", folder)
     shutil.copy(pictures.project.path / "data" / "raw" / "test" / "0001.png", folder)
-    libraries = next(pictures.python.parents[1].rglob("site-packages"))
-    command = (str(pictures.python), "-S", "predict.py", "0001.png")  # with -S the workspace is not found
+    python = pictures.project.interpreter
+    libraries = next(python.parents[1].rglob("site-packages"))
+    command = (str(python), "-S", "predict.py", "0001.png")  # with -S the workspace is not found
     told = BakedProject(folder).succeed(*command, PYTHONPATH=str(libraries)).stdout
     header, row = told.splitlines()
     assert header.split("\t") == ["path", *(f"p_{digit}" for digit in range(10))]
