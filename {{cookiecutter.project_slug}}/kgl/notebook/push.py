@@ -141,7 +141,7 @@ def _failure(log: str, otherwise: str) -> str:
     cells = re.findall(r"In ?\[(\d+)\]", log)
     errors = re.findall(r"^((?:\w+\.)*\w+(?:Error|Exception|Exit|Interrupt): .*)$", log, re.M)
     said = (errors or [otherwise])[-1].rstrip(". ")
-    if lacking := re.search(r"No module named '(\w+)", said):
+    if lacking := re.match(r"ModuleNotFoundError: No module named '(\w+)", said):
         said += f"; Kaggle's image lacks it: kgl notebook build --package {lacking[1]}, and push again"
     return f"{f', cell {cells[-1]}' if cells else ''}: {said}"
 

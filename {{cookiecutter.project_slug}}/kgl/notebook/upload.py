@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ def find_notebook(kaggle: Kaggle, kernel: str) -> Any:
 
 def state_of(kaggle: Kaggle, kernel: str) -> tuple[str, str]:
     """How the latest version stands (queued, running, complete, or one of BROKEN), and Kaggle's words for a failure."""
-    answer = kaggle.call("kernels.get_kernel_session_status", **names_of(kernel))
+    answer = kaggle.find("kernels.get_kernel_session_status", **names_of(kernel))
+    if answer is None:  # a new one may not be seen at once
+        return "queued", ""
     return answer.status.name.lower().replace("_", " "), answer.failure_message or ""
 
 
@@ -120,7 +123,7 @@ def _upload_files(api: Any, folder: Path) -> list[Any]:
 
     body = _version_body(files=[])
     with ResumableUploadContext() as context:
-        api.upload_files(body, None, str(folder), ApiBlobType.DATASET, context, True, "zip")
+        api.upload_files(body, None, str(folder), ApiBlobType.DATASET, context, not sys.stderr.isatty(), "zip")
     if len(body.files) < sum(path.name != DATASET for path in folder.iterdir()):
         raise ConnectionError("an upload broke")
     return list(body.files)
