@@ -32,7 +32,7 @@ def find_notes(train: pd.DataFrame, test: pd.DataFrame, known: Sequence[str]) ->
     yield "text", _names(texts), "words, nearly different in every row"
     rest = [c for c in shared if c not in dates and c not in texts]
     yield "like ids", _names(c for c in rest if _like_id(train[c])), "a value a row: they tell nothing, or too much"
-    yield "codes", _names(c for c in rest if _like_code(train[c])), "whole numbers that may be categories"
+    yield "codes", _names(c for c in rest if is_code(train[c])), "whole numbers that may be categories"
     empty = [c for c in shared if train[c].isna().all() or test[c].isna().all()]
     yield "empty", _names(empty), "without any value in train or in test"
     if not shared:
@@ -85,7 +85,8 @@ def _is_whole(values: pd.Series) -> bool:
     return is_numeric_dtype(values) and bool((values[:LOOK_AT].dropna() % 1 == 0).all())
 
 
-def _like_code(values: pd.Series) -> bool:
+def is_code(values: pd.Series) -> bool:
+    """Whether whole numbers may be names of categories: each many times, and called so or far apart."""
     if not _is_whole(values) or not 3 <= (different := values.nunique()) <= 100 or len(values) < 10 * different:
         return False
     counts = values.value_counts()

@@ -106,3 +106,10 @@ def test_gaps_are_filled_with_the_median_and_flagged_and_outliers_squeezed() -> 
     np.testing.assert_array_equal(plain, [[1, 0], [2, 0], [3, 0], [2.5, 1], [1e6, 0]])
     scaled = Dense(scale=True).fit_transform(rows)
     assert np.abs(scaled[:, 0]).max() < 3 and np.allclose(scaled.mean(axis=0), 0, atol=1e-6)
+
+
+def test_numbers_that_are_names_are_levels_of_linear_models_as_well() -> None:
+    rows = frame(shop_id=np.arange(240) % 12, pclass=np.arange(240) % 3, price=np.linspace(0, 1, 240))
+    dense, native = Dense(scale=True), Native()
+    assert dense.fit_transform(rows).shape[1] == 3 + 12 and dense.levels == ["shop_id"]
+    assert native.fit_transform(rows).shape[1] == 3 and native.categorical == []

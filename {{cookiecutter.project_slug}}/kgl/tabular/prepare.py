@@ -10,12 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from kgl.columns import is_code
 from kgl.errors import usage
 from kgl.tabular.columns import Typed
 from kgl.tabular.text import Words, join_texts
 
 Array = NDArray[Any]
 EXACT_IN_FLOAT32 = 2**24
+MOST_RANKS = 10
 
 
 def as_numbers(values: pd.Series) -> Array:
@@ -71,7 +73,10 @@ class Dense:
 
         self.typed = Typed()
         rows = self.typed.fit_transform(rows, y)
-        self.numbers, self.levels = self.typed.numbers, self.typed.levels
+        self.numbers = self.typed.numbers
+        # a line through the numbers of shops says nothing of a shop; a few numbers are ranks rather than names
+        codes = [c for c in self.numbers if self.scale and is_code(rows[c]) and rows[c].nunique() > MOST_RANKS]
+        self.levels = [*self.typed.levels, *codes]
         self.float = float_type(rows, self.numbers)
         steps: list[Any] = [SimpleImputer(strategy="median", add_indicator=True)]
         if self.scale:
