@@ -14,6 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,13 +27,14 @@ from kgl.crossval import Options, train
 from kgl.errors import USAGE, KglError, reason, usage
 from kgl.experiment import Experiment, config_of, load_experiment, override
 from kgl.fold_task import Rows, Task, gather_rows, read_arrays, run_tasks
-from kgl.folds import make_folds
+from kgl.folds import find_groups, make_folds
 from kgl.identity import identity, short_hash
 from kgl.metrics import Metric, get_metric
 from kgl.runs import Run, save_run
 from kgl.scoring import score
 from kgl.session import Session
-from kgl.verdicts import RISK, judge
+from kgl.target import Target
+from kgl.verdicts import RISK, draw_scores, judge, rows_of
 from kgl.wording import show
 
 if TYPE_CHECKING:
@@ -103,7 +105,8 @@ def tune(
             session.say(f"the first {len(finalists)} again, beside the experiment as it is: fresh folds, another seed")
             fresh = _open_study(again, storage, [{}, *(one.changes for one in finalists)])
             again.run(fresh, sum(t.state.name != "FAIL" for t in fresh.trials), math.inf)
-            finalists = [_judged(one, fresh, metric) for one in tried if one in finalists or not one.changes]
+            beside = [one for one in tried if one in finalists or not one.changes]
+            finalists = [_judged(one, again, fresh, of=len(finalists)) for one in beside]
     with filelock.FileLock(search.lock):  # of several processes one trains, the others report it
         run = _train_best(session, name, finalists, len(tried), workers)
     return Outcome(run, metric.name, tried, finalists, importance)
@@ -235,9 +238,10 @@ class _Trials:
             self.session.say(told.format("ended early"))
             raise
         except KglError as error:
+            sentence, _, _ = error.message.partition(" (the whole story")  # its log goes with the trial
             if error.status == USAGE or not changes:
-                raise KglError(f"{self.name}, trial {trial.number}: {error.message}", error.status) from error
-            self.session.say(told.format(f"failed: {error.message}"))
+                raise KglError(f"{self.name}, trial {trial.number}: {sentence}", error.status) from error
+            self.session.say(told.format(f"failed: {sentence}"))
             raise TrialPruned from error
         self.session.say(told.format(f"{show(value)}  {time.perf_counter() - began:.1f} s"))
         return value
@@ -277,7 +281,10 @@ class _Trials:
             shared = plan(len(tasks), len(rows.train), workers=workers)
             for task in run_tasks(experiment, rows, tasks, shared, forced=workers is not None):
                 inside = rows.fold_of == task.fold
-                known[str(task.fold)] = score(self.metric, rows.target, rows.y[inside], read_arrays(task)[0])
+                predictions, _ = read_arrays(task)
+                if self.seed is not None:
+                    np.save(self.kept(trial.study, trial.user_attrs["changes"], task.fold), predictions)
+                known[str(task.fold)] = score(self.metric, rows.target, rows.y[inside], predictions)
                 trial.set_user_attr("folds", known)
                 yield
         shutil.rmtree(base, ignore_errors=True)
@@ -287,9 +294,16 @@ class _Trials:
         free = {"params": None} if experiment.kind == "tabular" else {}
         key = repr({**config_of(experiment), **free})
         if key not in self.rows:
-            rows = gather_rows(self.session, experiment)
+            with contextlib.redirect_stdout(sys.stderr):  # the answer stands alone on standard output
+                rows = gather_rows(self.session, experiment)
             self.rows = {key: replace(rows, test=rows.test.iloc[:1])}
         return self.rows[key]
+
+    def kept(self, study: "Study", changes: Changes, fold: int) -> Path:
+        """The predictions of a fresh fold, for the verdict."""
+        folder = self.session.workspace.cache / "tune" / "fresh" / study.study_name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{short_hash(repr(changes))}-{fold}.npy"
 
     def _folder(self, study: "Study") -> Path:
         """What is being trained, models included; it goes with the trial."""
@@ -357,15 +371,43 @@ def _tried(study: "Study", metric: Metric) -> list[Tried]:
     return sorted(found.values(), key=lambda one: math.inf if one.score is None else metric.gain(0, one.score))
 
 
-def _judged(one: Tried, fresh: "Study", metric: Metric) -> Tried:
+def _judged(one: Tried, again: _Trials, study: "Study", *, of: int) -> Tried:
     """The trial with its score on fresh folds, and how it stands there to the experiment as it is."""
-    folds = {repr(t.user_attrs.get("changes")): t.user_attrs.get("folds", {}) for t in fresh.trials}
+    folds = {repr(t.user_attrs.get("changes")): t.user_attrs.get("folds", {}) for t in study.trials}
     mine, first = folds[repr(one.changes)], folds["{}"]
     if mine.keys() != first.keys():  # it failed there
         return one
-    gains = [gain for k, value in mine.items() if not math.isnan(gain := metric.gain(value, first[k]))]
-    fresh_score = float(np.nanmean(list(mine.values())))
-    return replace(one, fresh_score=fresh_score, gain=float(np.mean(gains)), p=judge(gains)[1])
+    gains = [gain for k, value in mine.items() if not math.isnan(gain := again.metric.gain(value, first[k]))]
+    p = luck(gains, of, _row_error(again, study, one.changes))
+    return replace(one, fresh_score=float(np.nanmean(list(mine.values()))), gain=float(np.mean(gains)), p=p)
+
+
+def luck(gains: Sequence[float], of: int, rows: float | None = None) -> float:
+    """The chance that the luckiest of so many gains like this over folds; see `kgl.verdicts.judge`."""
+    return min(1.0, of * judge(gains, rows=rows)[1])
+
+
+def _row_error(again: _Trials, study: "Study", changes: Changes) -> float | None:
+    """What the rows say of the gain, see `kgl.verdicts.rows_of`; None where another machine has predicted some."""
+    session, draws = again.session, []
+    data, fold_of, scheme = session.data, session.fold_of, session.folds.scheme
+    groups = find_groups(data, data.competition.folds, scheme) if scheme != "time" else None
+    groups, inside = np.arange(len(fold_of)) if groups is None else groups, fold_of >= 0
+    for one in (changes, {}):
+        oof = np.full((len(data.y), len(data.target.columns)), np.nan)
+        for k in session.folds.numbers:
+            if not (file := again.kept(study, one, k)).is_file():
+                return None
+            oof[fold_of == k] = np.load(file)
+        y, known = data.y[inside], oof[inside]
+        scorer = partial(_score_rows, again.metric, data.target, y, known)
+        draws.append(draw_scores(scorer, fold_of[inside], groups[inside]))
+    found = rows_of(*draws)
+    return found.error if found else None
+
+
+def _score_rows(metric: Metric, target: Target, y: Any, predictions: Any, rows: Any) -> float:
+    return score(metric, target, y[rows], predictions[rows])
 
 
 def _importance(study: "Study") -> dict[str, float]:

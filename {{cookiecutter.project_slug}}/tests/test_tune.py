@@ -8,8 +8,10 @@ import time
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
+from numpy.typing import NDArray
 
 from kgl import tune
 from kgl.config import literal
@@ -18,7 +20,8 @@ from kgl.session import open_session
 from kgl.tabular import Tabular
 from kgl.tabular.catalogue import CATALOGUE, check_model
 from kgl.tabular.spaces import SPACES, default_space
-from kgl.tune import as_typed, suggest
+from kgl.tune import as_typed, luck, suggest
+from kgl.verdicts import RISK
 from tests.conftest import Tiny
 
 LOGGED = '''
@@ -99,7 +102,7 @@ def test_luck_is_not_taken_for_a_gain_and_leaves_nothing_behind(tiny: Tiny) -> N
     assert "No trial is better by more than noise" in result.out
     assert [run.run for run in list_runs(tiny.workspace)] == ["logged-001"]
     assert sorted(p.name for p in (tiny.root / "runs").iterdir() if p.is_dir()) == ["logged-001", "tune"]
-    assert not list((tiny.root / "data/cache/tune").iterdir())
+    assert [p.name for p in (tiny.root / "data/cache/tune").iterdir()] == ["fresh"], "predictions, but no models"
 
 
 def test_the_same_again_trains_nothing_and_more_trials_are_added(tiny: Tiny) -> None:
@@ -163,7 +166,7 @@ def wait_for(condition: Any, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not come"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
@@ -178,7 +181,7 @@ def test_killed_and_started_again_no_finished_fold_is_trained_again(
         if len(fits(tiny)) < 4:
             return False
         running = [t for t in study_of(tiny).trials if t.state.name == "RUNNING" and t.number]
-        return any(0 < len(t.user_attrs.get("folds", ())) < 3 for t in running)
+        return any(len(t.user_attrs.get("folds", ())) == 2 for t in running)
 
     wait_for(is_inside_a_trial)
     os.kill(process.pid, signal.SIGKILL)
@@ -190,7 +193,7 @@ def test_killed_and_started_again_no_finished_fold_is_trained_again(
     assert result.status == 0, result.err
     states = Counter(trial.state.name for trial in study_of(tiny).trials)
     assert (states["FAIL"], states["COMPLETE"]) == (1, 3), states
-    assert not repeated(tiny)
+    assert len(repeated(tiny)) <= 1, "none of the two that were finished; perhaps the third, in that moment"
 
 
 def test_two_processes_on_one_storage_share_the_trials_and_end_with_the_same_run(
@@ -222,6 +225,29 @@ def test_a_storage_that_is_not_there_is_told_without_its_password(tiny: Tiny) ->
     assert result.status == 1
     assert "the storage of trials" in result.err
     assert "secret" not in result.err
+
+
+def test_the_best_of_thirty_useless_columns_is_hardly_ever_called_better() -> None:
+    """Chance likeness of a column to the labels is the same on fresh folds: the rows are. So p counts the finalists."""
+    rng, called = np.random.default_rng(0), 0
+    for _ in range(60):
+        X, useless, folds = rng.normal(size=(300, 3)), rng.normal(size=(300, 30)), np.arange(300) % 5
+        y = (X @ [0.8, 0.5, 0.3] + rng.logistic(size=300) > 0).astype(float)
+        tables = [np.column_stack([np.ones(300), X, *column]) for column in [(), *([c] for c in useless.T)]]
+        chosen, fresh = (
+            np.array([[accuracy(table, y, split != k) for k in range(5)] for table in tables])
+            for split in (rng.permutation(folds), rng.permutation(folds))
+        )
+        first = np.argsort(-chosen[1:].mean(axis=1))[:3] + 1
+        gains = [(fresh[i] - fresh[0]).tolist() for i in first]
+        called += any(np.mean(gain) > 0 and luck(gain, of=3) <= RISK for gain in gains)
+    assert called <= 3  # 5 %
+
+
+def accuracy(table: NDArray[Any], y: NDArray[Any], train: NDArray[Any]) -> float:
+    """Of least squares on some rows, on the others."""
+    weights = np.linalg.lstsq(table[train], y[train], rcond=None)[0]
+    return float(((table[~train] @ weights > 0.5) == y[~train]).mean())
 
 
 def test_ranges_are_drawn_as_their_ends_say() -> None:

@@ -69,3 +69,7 @@ def _show(outcome: "Outcome") -> None:
         click.echo(f"{outcome.run.run} is trained with the best of these; its CV chose it, and is a little rosy.")
     else:
         click.echo("No trial is better by more than noise: the experiment stays as it is.")
+        best = max(outcome.finalists, key=lambda one: one.gain or 0, default=None)
+        if best and best.changes:
+            typed = " ".join(f"{key}={value}" for key, value in best.changes.items())
+            click.echo(f"To train trial {best.number} all the same: uv run kgl train {outcome.run.experiment} {typed}")
