@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from kgl.rehearsal import digits, titanic
+from kgl.rehearsal.contest import PracticeContest
 from tests.baking import ROOT, Finished
 from tests.conftest import Bake
 from tests.kaggle_faults import FaultyExchange
@@ -219,12 +220,24 @@ def test_a_failed_training_is_told_by_its_own_sentence(passengers: Workspace) ->
     assert "failed on Kaggle, cell 2: RuntimeError: kgl train: wrong: fold 0" in done.stderr.splitlines()[-1]
 
 
-def test_a_baseline_of_pictures_becomes_a_scored_notebook(bake: Bake, tmp_path: Path) -> None:
+def few_digits() -> PracticeContest:
+    """240 pictures to learn from, and 150 to tell."""
     contest = digits.sample_contest()
-    lines = contest.files["train.csv"]
-    assert isinstance(lines, bytes)
-    contest.files["train.csv"] = b"".join(lines.splitlines(keepends=True)[:241])
-    with NotebookKaggle(contest, tmp_path / "kaggle") as kaggle:
+    table = contest.files["train.csv"]
+    assert isinstance(table, bytes)
+    lines = table.decode().splitlines(keepends=True)[:241]
+    contest.solution = dict(list(contest.solution.items())[:150])
+    kept = {f"test/{key}" for key in contest.solution} | {"train/" + line.split(",")[0] for line in lines}
+    contest.files = {name: content for name, content in contest.files.items() if "/" not in name or name in kept}
+    contest.files["train.csv"] = "".join(lines).encode()
+    head, *rows = contest.files["sample_submission.csv"].decode().splitlines(keepends=True)  # type: ignore[union-attr]
+    shown = (row for row in rows if "test/" + row.split(",")[0] in kept)
+    contest.files["sample_submission.csv"] = "".join([head, *shown]).encode()
+    return contest
+
+
+def test_a_baseline_of_pictures_becomes_a_scored_notebook(bake: Bake, tmp_path: Path) -> None:
+    with NotebookKaggle(few_digits(), tmp_path / "kaggle") as kaggle:
         kaggle.older_mounts = True
         workspace = Workspace(bake(starter="image", competition="digits").path, kaggle, tmp_path / "home")
         workspace.set(("^experiments = .*", 'experiments = ["tiny"]'))
@@ -236,6 +249,6 @@ def test_a_baseline_of_pictures_becomes_a_scored_notebook(bake: Bake, tmp_path: 
         workspace.kgl("notebook", "build", run, "--no-wheels")
         assert "public 0." in workspace.kgl("notebook", "submit", "--yes")
         (sent,) = kaggle.submissions
-        assert len(rows_of(sent.content)) == 500
+        assert len(rows_of(sent.content)) == 50
         output = workspace.root / "build" / run / "output" / "submission.csv"
         assert output.read_bytes() == (workspace.root / "runs" / run / "submission.csv").read_bytes()
