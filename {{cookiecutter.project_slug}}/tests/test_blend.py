@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from kgl.blend_stack import Stack
 from kgl.blend_weights import climb, equal_of_helpers, find_blend, mix
 from tests.conftest import Tiny
 
@@ -281,3 +282,107 @@ def test_two_outliers_do_not_decide_for_all_the_others() -> None:
     order = np.argsort(truth[:, 0])
     blend = blend_of(members[:, order], truth[order])
     assert blend.gain.is_sure and blend.weights[1] > 0.2
+
+
+def test_each_members_worth_is_what_the_blend_scores_less_without_it(three: Tiny) -> None:
+    out = three.kgl("blend", "a-001", "b-001", "c-001").out
+    blend = read(three, "blend-001")["blend"]
+    assert sorted(blend["worth"]) == ["a-001", "b-001", "c-001"] and max(blend["worth"].values()) > 0.05
+    assert np.shape(blend["correlation"]) == (3, 3) and np.allclose(np.diag(blend["correlation"]), 1)
+    first = blend["members"][0]
+    assert f"  {first:<22} {blend['weights'][0]:5.2f}  brings +{blend['worth'][first]:.5f}" in out
+    assert "correlation 0." in out and "worth" in three.kgl("board", "blend-001").out
+    refused = read(three, three.kgl("blend", "noise-001", "constant-001").name)["blend"]
+    assert refused["worth"] == {} and refused["correlation"][0][1] == 0  # of a constant
+
+
+def test_a_blend_of_one_is_called_so(three: Tiny) -> None:
+    three.kgl("blend", "noise-001")
+    assert "noise-001 alone" in three.kgl("board").out and "1 members" not in three.kgl("board").out
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "regression"])
+def test_a_stack_finds_what_the_members_hide(task: str) -> None:
+    rng, n = np.random.default_rng(0), 3000
+    columns = {"binary": 1, "multiclass": 3, "multilabel": 2, "regression": 1}[task]
+    signal = rng.normal(size=(n, columns))
+    parts = [signal + rng.normal(size=signal.shape) for _ in range(2)]
+    if task == "regression":
+        y, members = signal[:, 0], np.stack([3 * part + 5 for part in parts])  # far off, and as good for all that
+    elif task == "multiclass":
+        y = (3 * signal + rng.gumbel(size=signal.shape)).argmax(axis=1)
+        members = np.stack([np.exp(part) / np.exp(part).sum(axis=1, keepdims=True) for part in parts])
+    else:
+        y = (2 * signal + rng.logistic(size=signal.shape) > 0).astype(int)
+        y = y[:, 0] if task == "binary" else y
+        members = np.stack([1 / (1 + np.exp(-part)) for part in parts])
+        members = np.concatenate([1 - members, members], axis=2) if task == "binary" else members
+    stack = Stack(task)
+    theta = stack.fit(members, y, 0.01)
+    predicted = stack.apply(theta, members)
+    assert predicted.shape == members.shape[1:] and len(theta) == 2 + columns
+
+    def lost(p: Any) -> float:
+        if task == "regression":
+            return float(np.square(p[:, 0] - y).mean())
+        right = p[np.arange(n), y] if y.ndim == 1 else np.where(y == 1, p, 1 - p)
+        return float(-np.log(right).mean())
+
+    assert lost(predicted) < lost(members.mean(axis=0)) < lost(members[0])
+    if task in ("binary", "multiclass"):
+        np.testing.assert_allclose(predicted.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(("loss", "log"), [("rmsle", "log1p"), ("mean_rmse_log", "log"), ("rmse", ""), ("logloss", "")])
+def test_a_stack_adds_up_logarithms_where_the_metric_does(loss: str, log: str) -> None:
+    stack = Stack.of("regression", loss)
+    assert stack.log == log
+    members = np.random.default_rng(0).uniform(1, 9, size=(2, 50, 1))
+    np.testing.assert_allclose(stack.apply(np.array([0.0, 1.0, 0.0]), members), members[1])
+
+
+def test_a_strong_penalty_leaves_the_equal_mean() -> None:
+    members, truth = library(1.0, 2.0)
+    np.testing.assert_allclose(Stack("regression").fit(members, truth[:, 0], 1e6)[:2], 0.5, atol=1e-3)
+
+
+def test_a_stack_is_a_run_like_any_other_and_its_test_is_predicted_from_its_members(three: Tiny) -> None:
+    result = three.kgl("blend", "--stack", "a-001", "b-001", "noise-001")
+    run = read(three, "blend-001")
+    assert result.status == 0 and run["blend"]["taken"] and run["blend"]["stack"]["task"] == "binary"
+    assert run["cv_score"] == run["blend"]["nested_score"] > read(three, "a-001")["cv_score"]
+    assert "stack of 3 members" in three.kgl("board").out
+    path = three.root / "runs/blend-001/test.parquet"
+    test = pd.read_parquet(path)
+    sums = sum(
+        weight * np.log(p / (1 - p))
+        for weight, p in zip(
+            run["blend"]["weights"],
+            [
+                pd.read_parquet(three.root / f"runs/{m}/test.parquet")["p_1"].clip(1e-5, 1 - 1e-5)
+                for m in run["blend"]["members"]
+            ],
+            strict=True,
+        )
+    )
+    np.testing.assert_allclose(test["p_1"], 1 / (1 + np.exp(-sums - run["blend"]["stack"]["constants"][0])))
+    names = ("a-001", "b-001", "noise-001")
+    assert three.kgl("blend", *names).name == "blend-002"  # the weighted one is another
+    assert three.kgl("blend", "--stack", *names).name == "blend-001"
+
+
+def test_a_stack_never_saw_the_labels_of_the_fold_that_it_predicts() -> None:
+    members, truth = library(0.8, 0.9, 1.0)
+    other = truth.copy()
+    other[FOLD_OF == 2] = -7 * other[FOLD_OF == 2]
+
+    def nested(y: Any) -> Any:
+        def learn(seen: Any, rows: Any) -> Any:
+            return np.array([stack.fit(seen, y[rows, 0], penalty) for penalty in (0.01, 1.0)])
+
+        stack = Stack("regression")
+        return find_blend(members, FOLD_OF, rmse(y), learn=learn, apply=stack.apply).nested
+
+    before, after = nested(truth), nested(other)
+    np.testing.assert_array_equal(before[FOLD_OF == 2], after[FOLD_OF == 2])
+    assert not np.array_equal(before, after)
