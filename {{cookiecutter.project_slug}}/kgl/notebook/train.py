@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kgl.competition import load_competition
 from kgl.config import from_text
-from kgl.errors import INTERRUPTED, KglError
+from kgl.errors import INTERRUPTED, KglError, usage
 from kgl.experiment import load_experiment, override
 from kgl.fold_task import Task, adopt
 from kgl.folds import read_folds
@@ -69,7 +69,9 @@ def train(
         training.begin(last)
     elif not training.follow(last):
         return None
-    elif not training.is_done(last):
+    elif training.is_done(last):
+        return training.adopt(last)
+    else:
         last += 1
         training.begin(last)
     return training.adopt(last) if training.follow(last) else None
@@ -91,6 +93,8 @@ class Training:
         numbers = read_folds(workspace.folds, competition.folds).numbers
         typed = changes.get("folds")
         self.folds = numbers if typed is None else from_text(tuple[int, ...], typed, "folds")
+        if unknown := set(self.folds) - set(numbers):
+            raise usage(f"folds={min(unknown)}: there are folds {', '.join(map(str, numbers))}.")
         self.numbers, self.words = numbers, [name, *(f"{key}={text}" for key, text in changes.items())]
         facts = workspace.competition_toml.read_text(encoding="utf-8")
         made_of = [code_hash(workspace, name), settings, digest(workspace.folds), facts]
