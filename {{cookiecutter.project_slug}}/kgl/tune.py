@@ -39,6 +39,7 @@ from kgl.wording import show
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
 Changes = dict[str, str]  # as on the command line
@@ -322,6 +323,26 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def open_storage(url: str) -> "RDBStorage":
+    """Where trials are kept, and taken by one process each."""
+    import optuna
+    from sqlalchemy import event
+
+    local = url.startswith("sqlite")
+    storage = optuna.storages.RDBStorage(
+        url,
+        engine_kwargs={"connect_args": {"timeout": 120}} if local else {},
+        heartbeat_interval=HEARTBEAT,
+        grace_period=GRACE,
+        failed_trial_callback=_retry,
+    )
+    if local:  # SQLite has no SELECT FOR UPDATE, by which a trial is taken: transactions lock the file as they begin
+        storage.engine.dispose()
+        event.listen(storage.engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+        event.listen(storage.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return storage
+
+
 def _open_study(trials: _Trials, url: str, queue: Sequence[Changes]) -> "Study":
     """The search over this experiment on these data and folds, so far as it has come; `queue` is tried first."""
     import optuna
@@ -329,17 +350,11 @@ def _open_study(trials: _Trials, url: str, queue: Sequence[Changes]) -> "Study":
     session, name = trials.session, trials.name
     config = {**config_of(trials.experiment), "metric": trials.metric.name, "seed": trials.seed}
     made_of = identity(session.workspace, name, config, data=session.data_hash, folds=session.folds.hash())
-    url = url or f"sqlite:///{trials.lock.with_suffix('.db').as_posix()}"
-    patience = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else {}
-    signs_of_life: dict[str, Any] = {"heartbeat_interval": HEARTBEAT, "grace_period": GRACE}
     try:
         with filelock.FileLock(trials.lock):  # tables are made once, and the queue too
-            storage = optuna.storages.RDBStorage(
-                url, engine_kwargs=patience, failed_trial_callback=_retry, **signs_of_life
-            )
             study = optuna.create_study(
                 study_name=f"{name}-{short_hash(repr(made_of))}",
-                storage=storage,
+                storage=open_storage(url or f"sqlite:///{trials.lock.with_suffix('.db').as_posix()}"),
                 pruner=optuna.pruners.MedianPruner() if trials.seed is None else optuna.pruners.NopPruner(),
                 direction="maximize" if trials.metric.greater_is_better else "minimize",
                 load_if_exists=True,

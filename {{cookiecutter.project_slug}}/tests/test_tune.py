@@ -4,8 +4,10 @@ import json
 import math
 import os
 import signal
+import threading
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -209,6 +211,27 @@ def test_two_processes_on_one_storage_share_the_trials_and_end_with_the_same_run
     assert not repeated(tiny)
     finished = [t for t in study_of(tiny).trials if t.state.name in ("COMPLETE", "PRUNED")]
     assert 6 <= len(finished) <= 7  # both may begin the last one
+
+
+def test_a_trial_is_given_to_one_that_asks(tmp_path: Path) -> None:
+    """Optuna alone gives one of four to two at once on SQLite."""
+    url, given = f"sqlite:///{(tmp_path / 'trials.db').as_posix()}", []
+    with tune._quiet():
+        first = optuna.create_study(study_name="a", storage=tune.open_storage(url))
+        for _ in range(20):
+            first.enqueue_trial({}, user_attrs={"queued": True})
+
+        def ask() -> None:
+            study = optuna.load_study(study_name="a", storage=tune.open_storage(url))
+            while "queued" in (trial := study.ask()).user_attrs:
+                given.append(trial.number)
+
+        askers = [threading.Thread(target=ask) for _ in range(3)]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join()
+    assert sorted(given) == list(range(20))
 
 
 def test_a_search_repeats_itself(tiny: Tiny) -> None:
