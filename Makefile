@@ -25,8 +25,9 @@ export PYTEST_ADDOPTS := -p no:cacheprovider
 help:  ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-test: lint size  ## Check and test everything: the engine in place, then baked workspaces
-	$(IN_WORKSPACE) '$(BIN)/python' -m pytest
+# What is for tables is tested in a baked workspace, without torch; here what is for pictures, and what imports nothing.
+test: lint size  ## Check and test everything: pictures in place, the rest in baked workspaces
+	$(IN_WORKSPACE) '$(BIN)/python' -m pytest tests/image tests/test_cli.py
 	'$(BIN)/python' -m pytest
 
 lint: setup  ## Check style, format and types of the template and of the engine in place; writes nothing
