@@ -4,14 +4,17 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 
+from kgl.competition import data_root, load_competition
 from kgl.cores import usable_cores
 from kgl.errors import KglError
 from kgl.findings import Finding
 from kgl.fold_file import current_hash
 from kgl.folds import read_folds
+from kgl.notebook.kernel import BY_HAND, evaluation_api
 from kgl.paths import Workspace
 from kgl.suspects import check_split, means_of
 from kgl.tables import Data, load_data, text_ids
@@ -21,7 +24,7 @@ LITTLE_DISK = 2e9
 
 def check_workspace(workspace: Workspace) -> list[Finding]:
     """Findings from the machine to the folds; what rests on something that is broken is not looked at."""
-    findings = list(check_machine(workspace))
+    findings = [*check_machine(workspace), *check_judging(workspace)]
     try:
         data = load_data(workspace)
     except KglError as error:
@@ -42,6 +45,13 @@ def check_machine(workspace: Workspace) -> Iterator[Finding]:
     what = f"{free / 1e9:.1f} GB free on disk"
     little = Finding("warn", what, "free some, or point [files] root at another disk")
     yield little if free < LITTLE_DISK else Finding("ok", what)
+
+
+def check_judging(workspace: Workspace) -> Iterator[Finding]:
+    """Contests whose notebooks answer questions instead of writing a file."""
+    with suppress(KglError):  # facts that cannot be read are told below
+        if api := evaluation_api(data_root(workspace, load_competition(workspace))):
+            yield Finding("warn", f"this contest {api}, which kgl notebook does not support", BY_HAND)
 
 
 def check_data(data: Data) -> Iterator[Finding]:

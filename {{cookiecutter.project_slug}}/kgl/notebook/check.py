@@ -66,7 +66,7 @@ def check(workspace: Workspace, build: Build, limits: Limits | None = None, *, s
         heard = "".join(f"; {what}, and went on without" for what in dict.fromkeys(report["tried"]))
         say(f"{hidden.rows:,} test rows: {report['seconds']:.1f} s, network cut off by {report['fence']}{heard}")
     rows = limits.rows or len(known)
-    seconds = _forecast(runs, rows)
+    seconds = forecast(runs, rows)
     told = f"{seconds:.0f} s for {rows:,} rows (limit {limits.hours:g} h)"
     if seconds > limits.hours * 3600:
         raise KglError(f"too slow: {told}; blend fewer models, or build with --gpu.")
@@ -74,7 +74,7 @@ def check(workspace: Workspace, build: Build, limits: Limits | None = None, *, s
     return f"4 checks passed; {told}; no network touched; {weights} of weights"
 
 
-def _forecast(runs: list[tuple[int, float]], rows: int) -> float:
+def forecast(runs: list[tuple[int, float]], rows: int) -> float:
     """Seconds for that many rows, by two numbers of rows and their seconds: what is not the rows' does not grow."""
     (few, short), (many, long) = runs
     each = max(0.0, (long - short) / (many - few)) if many != few else 0.0
