@@ -27,7 +27,7 @@ experiments = ["{model}"]
 """
 EXPERIMENT = 'from kgl.tabular import Tabular\n\nexperiment = Tabular(model="{model}")\n'
 N, T = 60, 20
-P = r"(0|1|0\.\d+(e-\d+)?|[\d.]+e-\d+)"  # a probability
+P = r"([01](\.\d+)?|[\d.]+e-\d+)"  # a probability
 RNG = np.random.default_rng(0)
 X, XT = RNG.normal(size=N), RNG.normal(size=T)
 BINARY = (X > 0).astype(int)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from kgl.cli.models import _session
-from kgl.cli.show import print_table
 
 if TYPE_CHECKING:
     from kgl.tune import Outcome
@@ -42,6 +41,7 @@ def tune(name: str, trials: int, minutes: float, storage: str, workers: int | No
 
 
 def _show(outcome: "Outcome") -> None:
+    from kgl.cli.show import print_table  # here: it imports numpy, and kgl --help this file
     from kgl.tune import in_words
     from kgl.wording import show
 
