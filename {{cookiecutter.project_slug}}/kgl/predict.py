@@ -37,7 +37,7 @@ def predict_again(workspace: Workspace, name: str, say: Say = print) -> Run:
     for member in [*blend_weights(run), *run.config.get("stack_on", ())]:
         predict_again(workspace, member, say)
     folder = run_folder(workspace, name)
-    with holding(folder, name), _saved_source(folder / "source"):
+    with holding(folder, name), saved_source(folder / "source"):
         session = open_session(workspace, say)
         test = blend_test(session, run) if run.blend else _model_test(session, run, folder)
         write_test(session, run, test)
@@ -59,7 +59,7 @@ def _model_test(session: Session, run: Run, folder: Path) -> Array:
 
 
 @contextmanager
-def _saved_source(source: Path) -> Iterator[None]:
+def saved_source(source: Path) -> Iterator[None]:
     """Import contest, features and experiments from a run's own copy, and from the workspace again afterwards."""
     if not source.is_dir():  # a blend has none
         yield

@@ -1,0 +1,126 @@
+"""What the sections look at, read once when the first asks for it; a KglError says what is missing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kgl.board import Board, Line, make_board, rank
+from kgl.competition import Competition, load_competition
+from kgl.errors import KglError, reason
+from kgl.fold_file import current_hash
+from kgl.folds import read_folds
+from kgl.metrics import Metric, get_metric
+from kgl.online.journal import Event, latest
+from kgl.paths import Workspace, find_workspace, use_workspace
+from kgl.runs import Run, read_predictions, read_run_file
+from kgl.session import Session
+from kgl.tables import Data, load_data
+
+Array = NDArray[Any]
+SECONDS = 8.0  # for verdicts that are not in the cache
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The rows that a run validated: their places in train, the truth, predictions (n, columns) and folds."""
+
+    place: Array
+    y: Array
+    values: Array
+    fold_of: Array
+
+
+@dataclass(frozen=True)
+class Material:
+    """A workspace as the report sees it."""
+
+    workspace: Workspace
+
+    @cached_property
+    def competition(self) -> Competition:
+        """The facts."""
+        use_workspace(self.workspace)
+        return load_competition(self.workspace)
+
+    @cached_property
+    def metric(self) -> Metric:
+        """The contest's metric."""
+        self.competition.require("metric")
+        return get_metric(self.competition.metric)
+
+    @cached_property
+    def data(self) -> Data:
+        """Train and test."""
+        return load_data(self.workspace)
+
+    @cached_property
+    def session(self) -> Session:
+        """Data with the folds that there are; none are made."""
+        return Session(self.workspace, self.data, read_folds(self.workspace.folds, self.competition.folds))
+
+    @cached_property
+    def runs(self) -> tuple[list[Run], list[str]]:
+        """The runs, and a sentence for each run.json that cannot be read."""
+        runs, broken = [], []
+        for path in sorted(self.workspace.runs.glob("*/run.json")):
+            try:
+                runs.append(read_run_file(path))
+            except (KglError, OSError, TypeError) as error:
+                broken.append(f"{path.parent.name} is left out, and all verdicts with it: {reason(error)}.")
+        return runs, broken
+
+    @cached_property
+    def board(self) -> Board:
+        """The runs that compare, best first; without verdicts where a run.json cannot be read."""
+        metric, folds = self.metric.name, current_hash(self.workspace, self.competition.folds)
+        runs, broken = self.runs
+        if not runs:
+            raise KglError("no runs yet; uv run kgl baseline makes the first.")
+        if not broken:
+            return make_board(self.workspace, metric, folds, seconds=SECONDS)
+        fitting = [r for r in runs if r.is_complete and (r.metric, r.identity.get("folds")) == (metric, folds)]
+        lines = [Line(run, None, None, "", "", "") for run in rank(fitting, metric)]
+        return Board(lines, [], [], len(runs) - len(fitting))
+
+    @cached_property
+    def ranked(self) -> list[Run]:
+        """Complete runs, best first; at least one."""
+        if not self.board.lines:
+            raise KglError("no complete run yet; uv run kgl baseline makes the first.")
+        return [line.run for line in self.board.lines]
+
+    @cached_property
+    def submissions(self) -> list[Event]:
+        """In the order in which they were sent."""
+        return list(latest(self.workspace).values())
+
+    def predicted(self, run: Run) -> Predicted:
+        """The out-of-fold predictions of a run, joined with the truth by id."""
+        oof = read_predictions(self.workspace, run.run, "oof")
+        place = pd.Index(self.data.ids).get_indexer(oof.index)
+        values = oof[list(self.data.target.columns)].to_numpy(dtype=float)
+        known = (place >= 0) & np.isfinite(values).all(axis=1)
+        return Predicted(place[known], self.data.y[place[known]], values[known], oof["fold"].to_numpy()[known])
+
+    @cached_property
+    def best(self) -> Predicted:
+        """What the best run predicted, which the sections on errors look at."""
+        return self.predicted(self.ranked[0])
+
+    def columns(self) -> Iterator[str]:
+        """The columns that train and test share and a model may look at."""
+        from kgl.competition import of_kind
+        from kgl.tables import ID
+
+        hidden = {ID, *self.competition.id, *(of_kind(self.competition.kind, "COLUMNS") or ())}
+        yield from (str(column) for column in self.data.train if column not in hidden)
+
+
+def here() -> Material:
+    """The workspace of the current folder, for notebooks."""
+    return Material(find_workspace())
