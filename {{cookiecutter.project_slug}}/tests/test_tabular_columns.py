@@ -114,7 +114,10 @@ def test_texts_are_learnt_where_targets_are_given_and_left_out_where_not() -> No
     plain.fit_transform(rows)
     learnt.fit_transform(rows, y)
     assert plain.numbers == ["x"]
-    assert learnt.numbers == ["x", *(f"text {name}" for name in ("letters", "words", "capitals", "digits", "signs", 0))]
+    assert learnt.numbers == [
+        "x",
+        *(f"text {name}" for name in ("letters", "words", "capitals", "digits", "signs", 0, 1)),
+    ]
     assert list(learnt.transform(rows.head(3)).columns) == list(learnt.fit_transform(rows, y).columns)
 
 

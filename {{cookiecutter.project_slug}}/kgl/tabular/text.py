@@ -203,18 +203,19 @@ class NestedText:
         self.models = []
         nested = []
         for output in self.outputs:
-            nested.append(self._nested(X, output, groups))
-            self.models.append(_fit_linear(X, output))
+            for fit in _fits(output):
+                nested.append(self._nested(X, output, groups, fit))
+                self.models.append(fit(X, output))
         return np.column_stack(nested)
 
-    def _nested(self, X: Any, y: Array, groups: Array) -> Array:
+    def _nested(self, X: Any, y: Array, groups: Array, fit: Callable[[Any, Array], Any]) -> Array:
         from sklearn.model_selection import GroupKFold
 
         found = np.full(len(y), y.mean())
         if len(np.unique(groups)) < INNER_FOLDS:
             return found
         for inside, held in GroupKFold(INNER_FOLDS, shuffle=True, random_state=0).split(X, groups=groups):
-            found[held] = _say(_fit_linear(X[inside], y[inside]), X[held])
+            found[held] = _say(fit(X[inside], y[inside]), X[held])
         return found
 
     def transform(self, documents: Array) -> Array:
@@ -265,6 +266,17 @@ def _outputs(y: Array) -> Iterator[Array]:
         yield from (output == label for label in common)
 
 
+def _fits(y: Array) -> list[Callable[[Any, Array], Any]]:
+    """What learns an output: a linear model, and of labels naive Bayes as well, which errs differently."""
+    return [_fit_linear, _fit_bayes] if y.dtype.kind == "b" else [_fit_linear]
+
+
+def _fit_bayes(X: Any, y: Array) -> Any:
+    from sklearn.naive_bayes import MultinomialNB
+
+    return MultinomialNB(alpha=0.03).fit(X, y)
+
+
 def _fit_linear(X: Any, y: Array) -> Any:
     from sklearn.dummy import DummyRegressor
     from sklearn.linear_model import Ridge
@@ -275,4 +287,7 @@ def _fit_linear(X: Any, y: Array) -> Any:
 
 
 def _say(model: Any, X: Any) -> Array:
+    if hasattr(model, "feature_log_prob_"):  # naive Bayes: how much likelier it is, on the scale of logarithms
+        likely = model.predict_joint_log_proba(X)
+        return np.asarray(likely[:, -1] - likely[:, 0])
     return np.asarray(model.predict_proba(X)[:, 1] if hasattr(model, "predict_proba") else model.predict(X))
