@@ -11,7 +11,16 @@ import pytest
 from kgl.errors import KglError
 from kgl.notebook.inside import add_wheels
 from kgl.notebook.kernel import kaggle_slug, load_build, set_owner
-from kgl.notebook.wheels import VERSIONS, differing, fetch_wheels, imported_modules, lacking, modules_of, provided
+from kgl.notebook.wheels import (
+    VERSIONS,
+    differing,
+    fetch_wheels,
+    imported_modules,
+    lacking,
+    modules_of,
+    provided,
+    same_versions,
+)
 from tests.conftest import CONTEST, Result, Tiny
 
 
@@ -131,6 +140,8 @@ def test_what_a_missing_package_needs_is_missing_too(tmp_path: Path) -> None:
     assert found == {"os", "hypothesis"}
     assert {"hypothesis", "sortedcontainers"} <= set(lacking(found)) and "numpy" not in lacking(found)
     assert {"numpy", "python-dateutil", "scikit-learn"} <= provided()
+    same = same_versions(["scikit-learn"])  # a package that is packed in a newer version may need more than the older
+    assert "scikit-learn" in same and not {"numpy", "scipy", "joblib", "threadpoolctl"} & set(same)
     assert list(differing({"numpy": "2.0.9", "pandas": "1.5.3", "nobody": "1"})) == [
         ("pandas", "1.5.3", VERSIONS["pandas"])
     ]

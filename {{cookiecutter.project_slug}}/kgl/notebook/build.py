@@ -26,7 +26,7 @@ from kgl.notebook.kernel import (
     write_dataset,
     write_kernel,
 )
-from kgl.notebook.wheels import PICKLED, differing, fetch_wheels, imported_modules, lacking
+from kgl.notebook.wheels import PICKLED, differing, fetch_wheels, imported_modules, lacking, same_versions
 from kgl.online.credentials import secrets
 from kgl.online.progress import size_text
 from kgl.paths import Workspace, use_workspace
@@ -218,7 +218,8 @@ def _write_wheels(runs: list[Run], folder: Path, wanted: bool, packages: Sequenc
         say(f"{name}: models saved with {ours}, Kaggle's image has {theirs} as far as known{packed}")
     if missing:
         say(f"Kaggle's image is not known to have {', '.join(missing)}" + ("; packed" if wanted else ""))
-    missing |= {name: other[name][0] for name in PICKLED if pickles and name in other}
+    pickled = {name: other[name][0] for name in PICKLED if pickles and name in other}
+    missing |= same_versions(pickled) | pickled
     if wanted and missing:
         fetch_wheels(missing, folder / "wheels")
 

@@ -101,6 +101,14 @@ def differing(versions: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
             yield name, version, theirs
 
 
+def same_versions(names: Iterable[str]) -> dict[str, str]:
+    """The versions of packages here, and of what they need that the tables do not name: older ones did not need it."""
+    found = list(names)
+    listed = {*VERSIONS, *OF_ANY_VERSION.split()}
+    found += [other for name in found for other in _needs(name) if other not in listed and _is_here(other)]
+    return {name: importlib.metadata.version(name) for name in found}
+
+
 def fetch_wheels(packages: Mapping[str, str], folder: Path) -> None:
     """Download a wheel of each package in this version for Kaggle's Python and platform, without what they need.
 
