@@ -43,5 +43,5 @@ def _against(line: Line) -> str:
 
 
 def _said(line: Line) -> str:
-    """The note and what changed, fit for a cell."""
-    return " ".join("; ".join(filter(None, (line.run.note, line.changed))).replace("|", "\\|").split()) or "-"
+    """The note, else what changed, fit for a cell."""
+    return " ".join((line.run.note or line.changed).replace("|", "\\|").split()) or "-"

@@ -43,7 +43,7 @@ def board(m: Material) -> Section:
     rows = [
         (str(place), line.run.run, f"{show(line.run.cv_score)} ± {show(line.standard_error)}",
          word(line.against_best) or "best" * (place == 1), word(line.against_parent), line.public,
-         f"{line.run.seconds:,.0f} s", "; ".join(filter(None, (line.run.note, line.changed))))
+         f"{line.run.seconds:,.0f} s", line.run.note or line.changed)
         for place, line in enumerate(m.board.lines, 1)
     ]  # fmt: skip
     header = ("#", "run", f"CV {m.metric.name}", "against best", "against parent", "public", "time", "what changed")
