@@ -30,7 +30,7 @@ from kgl.fold_task import Rows, Task, gather_rows, read_arrays, run_tasks
 from kgl.folds import find_groups, make_folds
 from kgl.identity import identity, short_hash
 from kgl.metrics import Metric, get_metric
-from kgl.runs import Run, save_run
+from kgl.runs import Run
 from kgl.scoring import score
 from kgl.session import Session
 from kgl.target import Target
@@ -426,13 +426,13 @@ def _score_rows(metric: Metric, target: Target, y: Any, predictions: Any, rows: 
 
 
 def _importance(study: "Study") -> dict[str, float]:
-    """The share of each setting in how scores differ (PED-ANOVA); empty where trials are too few."""
+    """The share of each setting in how scores differ (fANOVA); empty where trials are too few."""
     import optuna
 
     alone = optuna.create_study(direction=study.direction)
     alone.add_trials([t for t in study.trials if t.state.name == "COMPLETE" and t.params])
     with contextlib.suppress(ValueError, RuntimeError):
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=32, seed=0)
         return dict(optuna.importance.get_param_importances(alone, evaluator=evaluator))
     return {}
 
@@ -443,11 +443,9 @@ def _train_best(session: Session, name: str, finalists: list[Tried], trials: int
     best = max((one for one in finalists if one.is_better), key=lambda one: one.gain or 0, default=None)
     if best is None:
         return as_is
-    note = f"tuned: the best of {trials} trials, {best.gain:+.5f} on fresh folds (p {best.p:.3f})"
-    run = _train(session, name, best.changes, Options(note=note, parent=as_is.run, workers=workers))
-    run.config["tuned"] = {"trials": trials, "score": best.score, "fresh_score": best.fresh_score, "p": best.p}
-    save_run(session.workspace, run)
-    return run
+    known = f"{show(best.score)} on the folds that chose it, {best.gain:+.5f} on fresh ones (p {best.p:.3f})"
+    note = f"tuned: the best of {trials} trials, {known}"
+    return _train(session, name, best.changes, Options(note=note, parent=as_is.run, workers=workers))
 
 
 def _train(session: Session, name: str, changes: Changes, options: Options) -> Run:

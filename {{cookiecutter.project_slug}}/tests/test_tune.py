@@ -91,8 +91,8 @@ def test_a_setting_that_is_better_becomes_a_run_with_the_experiment_as_it_is_for
     run = read_run(tiny.workspace, "logged-002")
     assert (run.parent, run.config["params"]) == ("logged-001", {"wrong": False})
     assert run.command == "kgl train logged params.wrong=False"
-    assert run.note.startswith("tuned: the best of 3 trials, +0.")
-    assert run.config["tuned"]["trials"] == 3, "those with equal settings count once"
+    assert run.note.startswith("tuned: the best of 3 trials, 0.8"), "those with equal settings count once"
+    assert " on the folds that chose it, +0." in run.note
     assert tiny.kgl("train", "logged", "params.wrong=False").name == "logged-002", "the training is an ordinary one"
     assert len(fits(tiny)) == (3 + 3 + 2) * 3, "three on the folds, the same on fresh folds, and two runs"
 
