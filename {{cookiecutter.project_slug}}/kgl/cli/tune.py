@@ -42,7 +42,6 @@ def tune(name: str, trials: int, minutes: float, storage: str, workers: int | No
 
 def _show(outcome: "Outcome") -> None:
     from kgl.cli.show import print_table  # here: it imports numpy, and kgl --help this file
-    from kgl.cli.show import print_table
     from kgl.tune import in_words
     from kgl.wording import show
 
