@@ -15,7 +15,7 @@ from kgl.runs import Run, is_held, list_runs
 from kgl.verdicts import RISK, Verdict, chance, compare
 
 __all__ = ["RISK", "Board", "Line", "Verdict", "best_run", "chance", "compare", "leaderboard", "make_board", "rank"]
-SECONDS = 0.7  # for verdicts and changes that are not in the cache
+SECONDS = 0.9  # for verdicts and changes that are not in the cache
 
 
 @dataclass(frozen=True)

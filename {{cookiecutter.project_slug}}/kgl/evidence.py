@@ -233,12 +233,16 @@ def _with_scorer(truth: Truth, run: Run, oof: Array) -> Side:
     from kgl.scoring import score, truth_labels
 
     metric, target, y, known = get_metric(run.metric), truth.target, truth.y, np.asarray(~np.isnan(oof).any(axis=1))
+
+    def on_known(score: Scorer) -> Scorer:
+        return lambda rows: score(kept) if len(kept := rows[known[rows]]) else math.nan
+
     if metric.takes != "labels":
-        return Side(oof, lambda rows: score(metric, target, y[rows[known[rows]]], oof[rows[known[rows]]]))
+        return Side(oof, on_known(lambda rows: score(metric, target, y[rows], oof[rows])))
     codes, labels = truth_labels(target, y), np.zeros(y.shape, dtype=np.int64)
     decision = decide_rows(metric, target, y[known], oof[known], truth.fold_of[known])
     labels[known] = decision.labels
-    return Side(oof, lambda rows: metric.score(codes[rows[known[rows]]], labels[rows[known[rows]]]), decision.rule)
+    return Side(oof, on_known(lambda rows: float(metric.function(codes[rows], labels[rows]))), decision.rule)
 
 
 def farthest(truth: Truth, new: Side, old: Side, count: int = 5) -> list[tuple[str, str, str, str, str]]:

@@ -192,6 +192,9 @@ def test_sets_of_labels_of_a_multilabel_task_are_spread() -> None:
     for _, rows in full.groupby(["a", "b"]):
         counts = np.bincount(fold[rows.index], minlength=5)
         assert len(rows) < 5 or counts.max() - counts.min() <= 1
+    table = summary(split(data, "stratified", 5)[0], data)
+    first = full.loc[fold == 0, ["a", "b"]].mean().round(4)
+    assert list(table.loc[0, ["mean of a", "mean of b"]]) == list(first)
 
 
 def test_rows_marked_external_get_ids_and_train_in_every_fold(tiny: Tiny) -> None:
