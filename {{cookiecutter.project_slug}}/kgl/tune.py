@@ -261,7 +261,8 @@ class _Trials:
         for _ in self._folds(trial, experiment, known):
             done = list(takewhile(known.__contains__, folds))
             for step in range(told, len(done)):
-                trial.report(float(np.nanmean([known[k] for k in done[: step + 1]])), step)
+                if not math.isnan(mean := float(np.nanmean([known[k] for k in done[: step + 1]]))):
+                    trial.report(mean, step)
             told = len(done)
             if changes and told < len(folds) and trial.should_prune():
                 raise TrialPruned
