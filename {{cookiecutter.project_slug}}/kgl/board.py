@@ -12,9 +12,8 @@ from kgl.evidence import Evidence
 from kgl.metrics import get_metric
 from kgl.paths import Workspace, use_workspace
 from kgl.runs import Run, is_held, list_runs
-from kgl.verdicts import RISK, Verdict, chance, compare
+from kgl.verdicts import Verdict
 
-__all__ = ["RISK", "Board", "Line", "Verdict", "best_run", "chance", "compare", "leaderboard", "make_board", "rank"]
 SECONDS = 0.9  # for verdicts and changes that are not in the cache
 
 
