@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kgl.report import errors, scores, tables
+from kgl.report import errors, importance, scores, tables
 from kgl.report.material import Material
 from kgl.report.pictures import VARIABLES, bars
 from kgl.report.section import Section, Table, share
@@ -123,6 +123,18 @@ def test_worst_rows_are_the_largest_errors(trained: Tiny) -> None:
     seen = m.best
     wrong = 1 - seen.values[range(len(seen.y)), seen.y]
     assert table.rows[0][0] == m.data.ids.iloc[seen.place[wrong.argmax()]]
+
+
+def test_what_tells_the_label_is_worth_most(trained: Tiny) -> None:
+    assert trained.kgl("train", "trees", "params.learning_rate=0.5", "params.n_estimators=30").status == 0
+    shutil.rmtree(trained.root / "runs/logistic-001")
+    shutil.rmtree(trained.root / "runs/blend-001")
+    section = importance.importance(Material(trained.workspace))
+    assert section is not None and section.lead.startswith("trees-00")
+    assert [block.title.split(",")[0] for block in section.blocks] == ["Worse by", "Share of the trees' gain"]
+    for block in section.blocks:
+        names = re.findall(r">([a-z]+)</text>", block.svg)
+        assert names[0] == "size", names
 
 
 def test_columns_that_differ_come_first(tiny: Tiny) -> None:
