@@ -173,9 +173,10 @@ class CodeParts:
 
     def __call__(self, values: pd.Series) -> pd.DataFrame:
         """A column a part; a value that is written otherwise has none."""
-        found = values.astype("str").str.extract(self.pattern)
+        places, levels = pd.factorize(values.astype("str"))  # each text is taken apart once
+        found = pd.Series(levels).str.extract(self.pattern)
         made = {i: pd.to_numeric(found[i]) if digits else found[i] for i, digits in enumerate(self.digits)}
-        return pd.DataFrame(made).add_prefix(f"{values.name} ")
+        return pd.DataFrame(made).reindex(places).set_axis(values.index).add_prefix(f"{values.name} ")
 
 
 def _code_pattern(texts: pd.Series) -> CodeParts | None:
