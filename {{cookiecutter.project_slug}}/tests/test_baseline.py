@@ -82,8 +82,8 @@ def test_a_first_fold_that_takes_all_the_time_is_stopped(all_suited: Tiny) -> No
 
 
 def test_what_was_left_out_is_completed_by_the_next_baseline(all_suited: Tiny) -> None:
-    all_suited.write("experiments/slow.py", SLOW.format(seconds=2))
-    assert "slow: left out" in all_suited.kgl("baseline", "--minutes", "0.07").err
+    all_suited.write("experiments/slow.py", SLOW.format(seconds=3))
+    assert "slow: left out" in all_suited.kgl("baseline", "--minutes", "0.12").err
     before = runs(all_suited)["slow-001"]
     assert before.status == "partial" and before.fold_scores[0] is not None
     assert all_suited.kgl("baseline").status == 0

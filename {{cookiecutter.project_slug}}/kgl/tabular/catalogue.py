@@ -131,13 +131,6 @@ CATALOGUE = {
         only=_has_texts,
     ),
     "text_bayes": Recipe("text", "kgl.tabular.text:TextBayes", steady=True, only=_has_texts),
-    "nbsvm": Recipe(
-        "text",
-        "kgl.tabular.text:TextClassifier",
-        params={"bayes": True, "C": (0.05, 0.2, 0.8, 3.0)},
-        steady=True,
-        only=_has_texts,
-    ),
     "lightgbm": _boosted("lightgbm", "native", *LIGHTGBM),
     "xgboost": _boosted("xgboost", "encoded", XGBOOST, (200_000, FEW_ROUNDS)),
     "catboost": _boosted(
@@ -153,6 +146,13 @@ CATALOGUE = {
         "kgl.tabular.small:mlp_regressor",
         above=((5_000, {"estimator__max_iter": 30}), (20_000, {"estimator__max_iter": 12})),
         most_rows=100_000,
+    ),
+    "nbsvm": Recipe(
+        "text",
+        "kgl.tabular.text:TextClassifier",
+        params={"bayes": True, "C": (0.05, 0.2, 0.8, 3.0)},
+        steady=True,
+        only=_has_texts,
     ),
     "lightgbm_encoded": _boosted("lightgbm", "encoded", *LIGHTGBM, only=_has_levels),
     "svr": Recipe("linear", regressor="kgl.tabular.small:StandardSVR", most_rows=10_000, steady=True),
