@@ -109,7 +109,7 @@ class BakedProject:
 
     def python(self, *arguments: str, **environment: str) -> Finished:
         """`uv run python ...`, faster."""
-        return self.run(str(self.interpreter), *arguments, PYTHONPATH=str(self.path), **environment)
+        return self.run(str(self.interpreter), *arguments, timeout=600, PYTHONPATH=str(self.path), **environment)
 
     def kgl(self, *arguments: str, **environment: str) -> Finished:
         """`uv run kgl ...`, faster, which must end with status 0."""

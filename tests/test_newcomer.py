@@ -61,7 +61,7 @@ def test_ten_commands_of_the_readme_lead_to_a_second_better_experiment(
             if "second" in words:
                 save_example(project)
             more = NO_TERMINAL.get(words[-1], [])
-            said.append(project.succeed(*words, *more, **dict(environment), UV_CACHE_DIR=cache).stdout)
+            said.append(project.succeed(*words, *more, timeout=600, UV_CACHE_DIR=cache, **dict(environment)).stdout)
         assert kaggle.submissions
     verdict, board = said[-2:]
     better = "better" if "CONTEST_DATA" in os.environ else "better|noise"  # made-up people are told apart less well

@@ -49,7 +49,8 @@ def played(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[None]]]:
     """The rows of the table that were asked for, two at once: each has a Kaggle, a home and processes of its own."""
-    rows = [item.callspec.params["row"] for item in request.session.items if "row" in getattr(item, "fixturenames", ())]
+    items = [item for item in request.session.items if isinstance(item, pytest.Function) and "row" in item.fixturenames]
+    rows = [row for item in items if isinstance(row := item.callspec.params["row"], Trouble)]
     with ThreadPoolExecutor(max_workers=2) as pool:
         yield {name_of(row): pool.submit(play, row, tmp_path_factory.mktemp("trouble")) for row in rows}
         pool.shutdown(cancel_futures=True)
