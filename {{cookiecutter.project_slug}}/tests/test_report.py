@@ -65,10 +65,14 @@ def test_the_page_has_every_section_and_fetches_nothing(trained: Tiny) -> None:
 
 
 def test_results_have_a_line_for_each_run_and_stay_as_they_are(trained: Tiny) -> None:
+    order = ["trees-001", "constant-001", "logistic-001", "blend-001"]
+    for second, run in enumerate(order):
+        path = trained.root / "runs" / run / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"started": f"2026-01-01T00:00:0{second}Z"}))
     trained.kgl("report")
     first = (trained.root / "RESULTS.md").read_text(encoding="utf-8")
     rows = [line for line in first.splitlines() if line.startswith("| ")][1:]
-    assert [row.split(" | ")[0] for row in rows] == ["| constant-001", "| logistic-001", "| trees-001", "| blend-001"]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == order
     assert "better (+" in first.split("logistic-001 |")[1].splitlines()[0], (
         "the size tells the label: better than constant"
     )

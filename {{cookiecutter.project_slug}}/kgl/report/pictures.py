@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -120,6 +120,8 @@ def lines(curves: Sequence[tuple[Array, Array, str]], units: tuple[str, str], *,
     axes = _axes(210, units[0], units[1])
     if diagonal:
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    elif all((x == x.round()).all() for x, *_ in curves):
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for x, y, colour in curves:
         axes.plot(x, y, color=colour, marker="o" if len(x) <= 12 else "", markersize=3.5, alpha=0.85)
     return _svg(axes)
