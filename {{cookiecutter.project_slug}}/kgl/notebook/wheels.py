@@ -15,8 +15,8 @@ from kgl.errors import KglError
 
 PYTHON = "3.12"
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64", "any")
-# Known of the image with Python 3.12 at the end of 2025, which is built on Colab's; both change every few weeks.
-# In a notebook on Kaggle `!pip list` tells what is so today: correct these tables by it.
+# From memory of the image with Python 3.12, not looked up there; it changes every few weeks. In a notebook on Kaggle
+# `!pip list` tells what is so today: correct these tables by it.
 VERSIONS = {
     "numpy": "2.0.2",
     "pandas": "2.2.2",
