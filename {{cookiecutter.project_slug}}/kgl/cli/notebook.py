@@ -103,7 +103,9 @@ def submit(run: str | None, note: str, yes: bool) -> None:
 @click.argument("name")
 @click.argument("changes", nargs=-1, metavar="[key=value...]")
 @click.option("--gpu", is_flag=True, help="Ask for a graphics card; costs quota.")
-@click.option("--hours", type=click.FloatRange(0, 12, min_open=True), default=9.0, show_default=True, help="Of a session.")
+@click.option(
+    "--hours", type=click.FloatRange(0, 12, min_open=True), default=9.0, show_default=True, help="Of a session."
+)
 def train(name: str, changes: tuple[str, ...], gpu: bool, hours: float) -> None:
     """Train an experiment on Kaggle and fetch its run; the same command follows it, and begins the next session.
 
