@@ -3,12 +3,12 @@
 python automl_autogluon.py FOLDER TARGET METRIC SECONDS: reads FOLDER/train.csv and test.csv, writes autogluon.csv.
 """
 
+import importlib
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from autogluon.tabular import TabularPredictor
 
 METRICS = {"accuracy": "accuracy", "f1": "f1", "rmse_log": "root_mean_squared_error"}
 
@@ -19,7 +19,8 @@ def main(folder: Path, target: str, metric: str, seconds: float) -> None:
     logs = metric == "rmse_log"
     if logs:
         train[target] = np.log(train[target])
-    predictor = TabularPredictor(target, eval_metric=METRICS[metric], path=str(folder / "models"), verbosity=1)
+    tabular = importlib.import_module("autogluon.tabular")  # of that environment, not of this one
+    predictor = tabular.TabularPredictor(target, eval_metric=METRICS[metric], path=str(folder / "models"), verbosity=1)
     predictor.fit(train, presets="best_quality", time_limit=seconds)
     found = predictor.predict(test)
     (np.exp(found) if logs else found).to_frame(target).to_csv(folder / "autogluon.csv", index=False)
