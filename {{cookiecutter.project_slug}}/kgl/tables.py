@@ -1,5 +1,7 @@
 """The contest's tables: files read with their ids as text, and the data that experiments get."""
 
+import contextlib
+import ctypes
 import hashlib
 import importlib
 import json
@@ -84,10 +86,11 @@ def load_data(workspace: Workspace) -> Data:
     for column in shared:
         if is_numeric_dtype(train[column]) != is_numeric_dtype(test[column]):
             test = test.assign(**{str(column): _of_one_kind(train[column], test[column])})
+    seen = train[shared]
     return Data(
-        train=train[shared],
+        train=seen,
         test=test[shared],
-        full=train,
+        full=pd.concat([seen, train.drop(columns=shared)], axis=1),  # shares the memory of what is seen
         y=target.encode(train),
         target=target,
         competition=competition,
@@ -292,4 +295,11 @@ def _read_typed(path: Path, options: dict[str, Any]) -> pd.DataFrame:
             rows: pd.DataFrame = pd.read_csv(path, **options | {"low_memory": True})
     except pd.errors.DtypeWarning:
         rows = pd.read_csv(path, **options)
+    _give_back()
     return rows
+
+
+def _give_back() -> None:
+    """Let go of freed memory: the C library of Linux keeps it, and reading frees about as much as the table holds."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # other systems
+        ctypes.CDLL(None).malloc_trim(0)
