@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,16 @@ import optuna
 import pytest
 from numpy.typing import NDArray
 
-from kgl import tune
+from kgl import tune, tune_storage
 from kgl.config import literal
 from kgl.runs import list_runs, read_run
 from kgl.session import open_session
 from kgl.tabular import Tabular
 from kgl.tabular.catalogue import CATALOGUE, check_model
 from kgl.tabular.spaces import SPACES, default_space
-from kgl.tune import as_typed, luck, suggest
+from kgl.tune import suggest
+from kgl.tune_trials import as_typed
+from kgl.tune_verdict import luck
 from kgl.verdicts import RISK
 from tests.conftest import Tiny
 
@@ -80,8 +83,7 @@ def repeated(tiny: Tiny) -> list[tuple[str, str]]:
 
 def study_of(tiny: Tiny, name: str = "logged") -> optuna.Study:
     storage = f"sqlite:///{(tiny.root / f'runs/tune/{name}.db').as_posix()}"
-    studies = [optuna.load_study(study_name=s, storage=storage) for s in optuna.get_all_study_names(storage)]
-    return min(studies, key=lambda study: study._study_id)  # the search; behind it, the same on fresh folds
+    return optuna.load_study(study_name=None, storage=storage)  # there is one
 
 
 def test_a_setting_that_is_better_becomes_a_run_with_the_experiment_as_it_is_for_its_parent(tiny: Tiny) -> None:
@@ -104,7 +106,8 @@ def test_luck_is_not_taken_for_a_gain_and_leaves_nothing_behind(tiny: Tiny) -> N
     assert "No trial is better by more than noise" in result.out
     assert [run.run for run in list_runs(tiny.workspace)] == ["logged-001"]
     assert sorted(p.name for p in (tiny.root / "runs").iterdir() if p.is_dir()) == ["logged-001", "tune"]
-    assert [p.name for p in (tiny.root / "data/cache/tune").iterdir()] == ["fresh"], "predictions, but no models"
+    kept = [path.suffix for path in (tiny.root / "data/cache/tune").rglob("*") if path.is_file()]
+    assert kept == [".npy"] * 12, "predictions of four settings on three fresh folds, but no models"
 
 
 def test_the_same_again_trains_nothing_and_more_trials_are_added(tiny: Tiny) -> None:
@@ -190,7 +193,7 @@ def test_killed_and_started_again_no_finished_fold_is_trained_again(
     process.communicate()
     monkeypatch.setenv("SLOW", "0")
     for patience in ("HEARTBEAT", "GRACE"):
-        monkeypatch.setattr(tune, patience, 1)
+        monkeypatch.setattr(tune_storage, patience, 1)
     result = tiny.kgl("tune", "logged", "--trials", "3")
     assert result.status == 0, result.err
     states = Counter(trial.state.name for trial in study_of(tiny).trials)
@@ -216,13 +219,13 @@ def test_two_processes_on_one_storage_share_the_trials_and_end_with_the_same_run
 def test_a_trial_is_given_to_one_that_asks(tmp_path: Path) -> None:
     """Optuna alone gives one of four to two at once on SQLite."""
     url, given = f"sqlite:///{(tmp_path / 'trials.db').as_posix()}", []
-    with tune._quiet():
-        first = optuna.create_study(study_name="a", storage=tune.open_storage(url))
+    with warnings.catch_warnings(action="ignore"):
+        first = optuna.create_study(study_name="a", storage=tune_storage.open_storage(url))
         for _ in range(20):
             first.enqueue_trial({}, user_attrs={"queued": True})
 
         def ask() -> None:
-            study = optuna.load_study(study_name="a", storage=tune.open_storage(url))
+            study = optuna.load_study(study_name="a", storage=tune_storage.open_storage(url))
             while "queued" in (trial := study.ask()).user_attrs:
                 given.append(trial.number)
 

@@ -42,7 +42,7 @@ def tune(name: str, trials: int, minutes: float, storage: str, workers: int | No
 
 def _show(outcome: "Outcome") -> None:
     from kgl.cli.show import print_table  # here: it imports numpy, and kgl --help this file
-    from kgl.tune import in_words
+    from kgl.tune_trials import in_words
     from kgl.wording import show
 
     known = [tried for tried in outcome.trials if tried.score is not None]

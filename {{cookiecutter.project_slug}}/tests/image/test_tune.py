@@ -11,7 +11,8 @@ from kgl.experiment import override
 from kgl.image import Embeddings, Vision
 from kgl.image.spaces import default_space
 from kgl.target import Target
-from kgl.tune import as_typed, suggest
+from kgl.tune import suggest
+from kgl.tune_trials import as_typed
 from tests.image.painted import FAST, painted
 
 LABELS, VALUES = Target("multiclass", ("kind",), ("a", "b", "c")), Target("regression", ("size",), ())
