@@ -45,7 +45,8 @@ def test_a_workspace_has_exactly_the_files_of_its_list(baked: dict[str, BakedPro
 def test_no_braces_of_the_template_are_left(baked: dict[str, BakedProject], starter: str) -> None:
     left = re.compile(rb"\{%|cookiecutter\.|\{\{ ?cookiecutter")
     project = baked[starter]
-    assert [name for name in sorted(project.files()) if left.search((project.path / name).read_bytes())] == []
+    ours = [name for name in sorted(project.files()) if not name.endswith(".jinja")]  # the report's own page
+    assert [name for name in ours if left.search((project.path / name).read_bytes())] == []
     assert [name for name in project.files() if "{" in name or "_starters" in name] == []
 
 

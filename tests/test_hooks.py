@@ -199,7 +199,7 @@ def test_every_starter_says_what_it_drops_what_it_installs_and_how_it_begins() -
     starters = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))["starter"]
     assert list(post.UNUSED) == list(post.GROUPS) == list(post.FIRST_COMMANDS) == starters
     groups = tomllib.loads((WORKSPACE / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
-    assert {name for names in post.GROUPS.values() for name in names} == set(groups) - {"dev"}
+    assert {name for names in post.GROUPS.values() for name in names} == set(groups) - {"dev", "cluster"}
 
 
 def test_the_next_steps_rehearse_where_there_is_a_rehearsal(tmp_path: Path) -> None:
