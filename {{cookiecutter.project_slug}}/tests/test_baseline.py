@@ -63,7 +63,7 @@ def test_experiments_that_are_named_are_trained_in_that_order(all_suited: Tiny) 
 
 
 def test_a_model_whose_first_fold_shows_that_it_is_too_slow_is_left_out(all_suited: Tiny) -> None:
-    all_suited.write("experiments/slow.py", SLOW.format(seconds=3))
+    all_suited.write("experiments/slow.py", SLOW.format(seconds=5))
     began = time.monotonic()
     result = all_suited.kgl("baseline", "--minutes", "0.14")
     assert result.status == 0, result.err
