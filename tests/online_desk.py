@@ -106,3 +106,11 @@ class Desk:
             name: hashlib.sha256(content if isinstance(content, bytes) else content.read_bytes()).hexdigest()
             for name, content in files.items()
         }
+
+
+def assert_one_sentence(done: subprocess.CompletedProcess[str], sees: str, status: int) -> None:
+    """A command ended with this status, said so much, and no more than a sentence where it failed."""
+    assert done.returncode == status, done.stdout + done.stderr
+    assert sees in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert status == 0 or len(done.stderr.rstrip().splitlines()[-1]) < 400

@@ -18,7 +18,7 @@ from kgl.rehearsal.titanic import sample_contest
 from tests.baking import ROOT, WORKSPACE
 from tests.kaggle_faults import NEVER_ENDS, FaultyKaggle, at_random, crawl, cut, hang
 from tests.kaggle_files import many_files
-from tests.online_desk import Desk
+from tests.online_desk import Desk, assert_one_sentence
 from tests.online_table import LOST, TROUBLES, Trouble, markdown
 
 # Linux counts what the parent held when it forked into ru_maxrss; VmHWM is the process's own.
@@ -67,10 +67,7 @@ def play(row: Trouble, home: Path) -> None:
             desk.add_run()
         row.setup(desk)
         done = desk.kgl(*row.command.split()[1:])
-        assert done.returncode == row.status, done.stdout + done.stderr
-        assert row.sees in done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        assert row.status == 0 or len(done.stderr.rstrip().splitlines()[-1]) < 400
+        assert_one_sentence(done, row.sees, row.status)
         row.mend(desk)
         LOST[row.lost](desk)
 
