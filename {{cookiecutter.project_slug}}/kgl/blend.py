@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgl import __version__
-from kgl.blend_stack import PENALTIES, Stack
-from kgl.blend_weights import STEPS, Blend, find_blend, mix, paired
+from kgl.blend_stack import PENALTIES, Scale
+from kgl.blend_weights import STEPS, find_blend, mix, paired
 from kgl.board import rank
 from kgl.config import unknown_key
 from kgl.crossval import score_run, write_oof, write_test
@@ -85,6 +85,7 @@ def _misfit(session: Session, run: Run) -> str | None:
 def _describe(session: Session, runs: Sequence[Run], note: str, stack: bool) -> Run:
     members = sorted((run.run, sorted(run.identity.items())) for run in runs)
     how = {"penalties": list(PENALTIES)} if stack else {"steps": STEPS}
+    scale = Scale.of(session.data.target.task, session.metric.loss)
     return Run(
         run="",
         experiment="blend",
@@ -97,7 +98,7 @@ def _describe(session: Session, runs: Sequence[Run], note: str, stack: bool) -> 
         label_order=list(session.data.target.labels),
         metric=session.competition.metric,
         identity={
-            "config": short_hash(repr((members, how) if stack else members)),
+            "config": short_hash(repr((members, how, scale))),
             "code": short_hash(__version__),
             "data": session.data_hash,
             "folds": session.folds.hash(),
@@ -113,10 +114,11 @@ def _blend(session: Session, runs: Sequence[Run], run: Run) -> Run:
     if lost := int((session.fold_of >= 0).sum() - len(known)):
         session.say(f"{lost} rows that some member lacks are left out of the blend's scores")
     known = known[np.lexsort(np.atleast_2d(data.y[known].T))]  # by the target, as find_blend wants it
-    y, fold_of, members = data.y[known], session.fold_of[known], oofs[:, known]
+    scale = Scale.of(target.task, metric.loss)
+    y, fold_of, members = data.y[known], session.fold_of[known], scale.forward(oofs[:, known])
 
-    def measure(predictions: Array, rows: Array) -> float:
-        return loss(metric, target, y[rows], predictions)
+    def measure(sums: Array, rows: Array) -> float:
+        return loss(metric, target, y[rows], scale.back(sums))
 
     def scored(predictions: Array) -> Run:
         return score_run(session, Run(run="", experiment=""), spread(predictions))
@@ -127,41 +129,38 @@ def _blend(session: Session, runs: Sequence[Run], run: Run) -> Run:
         rows[known] = predictions
         return rows
 
-    stack = Stack.of(target.task, metric.loss) if "penalties" in run.config else None
-
     def learn(seen: Array, rows: Array) -> Array:
-        assert stack is not None
-        return np.array([stack.fit(seen, y[rows], penalty) for penalty in PENALTIES])
+        return np.array([scale.fit_stack(seen, y[rows], penalty) for penalty in PENALTIES])
 
-    def find(chosen: Array) -> Blend:
-        if stack is None or len(np.unique(fold_of)) < 3:  # each choice needs a fold that its weights did not see
-            return find_blend(chosen, fold_of, measure)
-        return find_blend(chosen, fold_of, measure, learn=learn, apply=stack.apply)
-
-    found, best = find(members), scored(members[0])
-    by_fold = zip(scored(found.nested).fold_scores, best.fold_scores, strict=True)
+    # each choice of a stack needs a fold that its weights did not see
+    stack = learn if "penalties" in run.config and len(np.unique(fold_of)) > 2 else None
+    found, best = find_blend(members, fold_of, measure, learn=stack), scored(oofs[0, known])
+    found_nested = scored(scale.back(found.nested))
+    by_fold = zip(found_nested.fold_scores, best.fold_scores, strict=True)
     gain = paired(metric.gain(new, old) for new, old in by_fold if new is not None and old is not None)
     # the smooth loss of rows tells a gain from luck sooner than five scores do; the metric may still object
-    taken = gain.is_sure or (found.gain.is_sure and gain.mean > -gain.error)
+    taken = gain.is_gain or (found.gain.is_gain and gain.mean > -gain.error)
     numbers = found.weights if taken else np.eye(len(runs))[0]
     weights, constants = numbers[: len(runs)], numbers[len(runs) :]
     run.blend = {
         "members": [r.run for r in runs],
         "weights": weights.tolist(),
-        "stack": {**asdict(stack), "constants": constants.tolist()} if stack and len(constants) else None,
+        "constants": constants.tolist(),
+        "scale": asdict(scale),
         "taken": taken,
         "gain": {"mean": gain.mean, "p": gain.p},
         "gain_of_loss": {"mean": found.gain.mean, "p": found.gain.p},
-        "correlation": correlation(members),
+        "correlation": correlation(oofs[:, known]),
     }
-    run.blend["rosy_score"] = scored(combine(run, members[weights != 0])).cv_score
-    nested_score = scored(found.nested).cv_score
+    run.blend["rosy_score"] = scored(combine(run, oofs[weights != 0][:, known])).cv_score
     run.blend["worth"] = {}
     for i in np.argsort(-np.abs(weights))[: min(MOST_WORTH, np.count_nonzero(weights))] if taken else ():
-        without = scored(find(np.delete(members, i, axis=0)).nested if len(runs) > 2 else members[1 - i]).cv_score
-        if nested_score is not None and without is not None:
-            run.blend["worth"][runs[i].run] = metric.gain(nested_score, without)
-    nested = spread(found.nested if taken else members[0])
+        others = np.delete(members, i, axis=0)
+        nested = find_blend(others, fold_of, measure, learn=stack).nested if len(others) > 1 else others[0]
+        without = scored(scale.back(nested)).cv_score
+        if found_nested.cv_score is not None and without is not None:
+            run.blend["worth"][runs[i].run] = metric.gain(found_nested.cv_score, without)
+    nested = spread(scale.back(found.nested) if taken else oofs[0, known])
     run.blend["nested_score"] = score_run(session, run, nested).cv_score
     write_oof(session, run, nested)
     _alarm(session, run)
@@ -191,10 +190,12 @@ def blend_weights(run: Run) -> dict[str, float]:
 
 def combine(run: Run, members: Array) -> Array:
     """(n, columns) predictions of a blend from (m, n, columns), those of its members with weight, in their order."""
-    weights, stack = np.array(list(blend_weights(run).values())), (run.blend or {}).get("stack")
-    if not stack:
-        return mix(weights, members)
-    return Stack(stack["task"], stack["log"]).apply(np.concatenate([weights, stack["constants"]]), members)
+    blend = run.blend or {}
+    numbers = [*blend_weights(run).values(), *blend["constants"]]
+    if numbers == [1]:
+        return np.asarray(members[0])
+    scale = Scale(**blend["scale"])
+    return scale.back(mix(numbers, scale.forward(members)))
 
 
 def correlation(members: Array) -> list[list[float]]:

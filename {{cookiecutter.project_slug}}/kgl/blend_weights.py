@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kgl.verdicts import RISK, chance
+from kgl.verdicts import chance
 
 Array = NDArray[Any]
 Measure = Callable[[Array, Array], float]  # the smooth loss of predictions on the rows of these numbers
-Learn = Callable[
-    [Array, Array], Array
-]  # (candidates, numbers) from the members' predictions of the rows of these numbers
-Apply = Callable[[Array, Array], Array]  # (n, columns) from such numbers and (m, n, columns)
+Learn = Callable[[Array, Array], Array]  # (candidates, numbers for `mix`) from the members on the rows of these numbers
 STEPS = 50
 SHRINKS = (0.0, 0.5, 1.0)  # how far weights are drawn to the equal mean of the members that help the best one
 BLOCKS = 50  # parts of the rows that losses are compared on: five folds are too few, and outliers spoil one each
@@ -44,9 +41,9 @@ class Gain:
     p: float
 
     @property
-    def is_sure(self) -> bool:
-        """Whether it is more than luck."""
-        return self.p < RISK
+    def is_gain(self) -> bool:
+        """Whether it exceeds its standard error: a blend that gains nothing costs little, one that is refused may."""
+        return self.mean > self.error
 
 
 def climb(members: Array, measure: Callable[[Array], float], steps: int = STEPS) -> Array:
@@ -81,9 +78,14 @@ def equal_of_helpers(members: Array, measure: Callable[[Array], float]) -> Array
     return np.array(helps) / sum(helps)
 
 
-def mix(weights: Sequence[float] | Array, members: Array) -> Array:
-    """(n, columns): the weighted sum of (m, n, columns), to the bit the same on every machine."""
-    return np.asarray(sum(weight * member for weight, member in zip(weights, members, strict=True) if weight))
+def mix(numbers: Sequence[float] | Array, members: Array) -> Array:
+    """(n, columns): the sum of (m, n, columns) by m weights, and a constant a column if further numbers give them.
+
+    To the bit the same on every machine.
+    """
+    weights, constants = numbers[: len(members)], numbers[len(members) :]
+    added = np.asarray(sum(weight * member for weight, member in zip(weights, members, strict=True) if weight))
+    return added + constants if len(constants) else added
 
 
 def paired(differences: Iterable[float]) -> Gain:
@@ -96,17 +98,15 @@ def paired(differences: Iterable[float]) -> Gain:
     return Gain(mean, error, p if mean > 0 else 1 - p)
 
 
-def find_blend(
-    members: Array, fold_of: Array, measure: Measure, *, learn: Learn | None = None, apply: Apply = mix
-) -> Blend:
+def find_blend(members: Array, fold_of: Array, measure: Measure, *, learn: Learn | None = None) -> Blend:
     """Weights from all folds, and predictions of each fold by weights from the other folds alone.
 
     Args:
-        members: (m, n, columns) out-of-fold predictions of validated rows, the best member first, rows in the order of
-            the target: every so many rows are then a fair part of all.
+        members: (m, n, columns) out-of-fold predictions of validated rows on the scale on which they are added up, the
+            best member first, rows in the order of the target: every so many rows are then a fair part of all.
         fold_of: (n,) their folds.
         measure: see `Measure`.
-        learn, apply: another way than climbed weights, such as `kgl.blend_stack`.
+        learn: another way than climbed weights, such as `kgl.blend_stack`.
     """
     folds = [int(k) for k in np.unique(fold_of)]
 
@@ -138,13 +138,13 @@ def find_blend(
         losses = np.zeros(len(found))
         for k in set(folds) - left_out:
             rows = np.flatnonzero(fold_of == k)
-            losses += [robust(apply(w, members[:, rows]), rows) for w in candidates(left_out | {k})]
+            losses += [robust(mix(w, members[:, rows]), rows) for w in candidates(left_out | {k})]
         return np.asarray(found[int(np.argmin(losses))])
 
     nested = np.empty(members.shape[1:])
     for k in folds:
         inside = fold_of == k
-        nested[inside] = apply(weights(frozenset({k})), members[:, inside])
+        nested[inside] = mix(weights(frozenset({k})), members[:, inside])
     every = np.arange(len(nested))
     differences = np.subtract(by_block(members[0], every), by_block(nested, every))
     return Blend(weights(frozenset()), nested, paired(differences if len(folds) > 1 else ()))

@@ -26,7 +26,7 @@ def members_of(run: Run) -> str:
         return f"{with_weight[0]} alone"
     if len(with_weight) == 1:
         return f"{len(weights)} members, no gain over {with_weight[0]} alone"
-    how = "stack of " if blend.get("stack") else ""
+    how = "stack of " if blend.get("constants") else ""
     return f"{how}{len(weights)} members: " + ", ".join(f"{m} {weights[m]:.2f}" for m in with_weight)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from kgl.blend_stack import Stack
+from kgl.blend_stack import Scale
 from kgl.blend_weights import climb, equal_of_helpers, find_blend, mix
 from tests.conftest import Tiny
 
@@ -80,7 +80,7 @@ def test_the_weights_for_a_fold_never_saw_its_labels(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_truly_better_blend_is_taken(seed: int) -> None:
     blend = blend_of(*library(1.0, 1.02, 1.04, seed=seed))
-    assert blend.gain.is_sure and blend.gain.mean > 0.2
+    assert blend.gain.is_gain and blend.gain.mean > 0.2
     assert (blend.weights > 0.2).all() and blend.weights.sum() == pytest.approx(1)
 
 
@@ -88,14 +88,14 @@ def test_a_truly_better_blend_is_taken(seed: int) -> None:
 def test_noise_beside_a_good_member_gets_no_weight_to_speak_of(seed: int) -> None:
     blend = blend_of(*library(0.3, 6.0, 7.0, 8.0, seed=seed))
     assert blend.weights[0] > 0.95
-    assert not blend.gain.is_sure or blend.gain.mean < 0.01
+    assert not blend.gain.is_gain or blend.gain.mean < 0.01
 
 
 @pytest.mark.parametrize("copies", [1, 2, 4])
 def test_copies_of_one_member_gain_nothing(copies: int) -> None:
     members, truth = library(0.5)
     blend = blend_of(np.concatenate([members] * copies), truth)
-    assert not blend.gain.is_sure and blend.gain.mean == pytest.approx(0)
+    assert not blend.gain.is_gain and blend.gain.mean == pytest.approx(0)
 
 
 def test_two_folds_are_enough_and_one_is_never_taken() -> None:
@@ -104,7 +104,7 @@ def test_two_folds_are_enough_and_one_is_never_taken() -> None:
         fold_of = np.arange(300) % folds
         blend = find_blend(members, fold_of, rmse(truth))
         assert np.isfinite(blend.nested).all() and blend.weights.sum() == pytest.approx(1)
-        assert blend.gain.is_sure == (folds == 2)
+        assert blend.gain.is_gain == (folds == 2)
 
 
 def read(tiny: Tiny, run: str) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def three(tiny: Tiny) -> Tiny:
     for i, name in enumerate(("a", "b", "c")):
         wrong = np.arange(60) // 3 % 4 == i
         write_run(
-            tiny, "constant-001", f"{name}-001", np.where(wrong, 0.6 - 0.2 * label, 0.1 + 0.8 * label), test=0.2 * i
+            tiny, "constant-001", f"{name}-001", np.where(wrong, 0.85 - 0.7 * label, 0.1 + 0.8 * label), test=0.2 * i
         )
     write_run(tiny, "constant-001", "noise-001", np.random.default_rng(0).random(60))
     return tiny
@@ -155,8 +155,11 @@ def test_a_better_blend_is_a_run_like_any_other(three: Tiny) -> None:
     assert run["blend"]["rosy_score"] >= run["cv_score"] and run["blend"]["taken"]
     for part in ("oof", "test"):
         assert len(pd.read_parquet(three.root / f"runs/blend-001/{part}.parquet")) == (60 if part == "oof" else 20)
-    mixed = sum(w * pd.read_parquet(three.root / f"runs/{m}/test.parquet")["p_1"] for m, w in weights.items())
-    np.testing.assert_allclose(pd.read_parquet(three.root / "runs/blend-001/test.parquet")["p_1"], mixed)
+    tests = {m: pd.read_parquet(three.root / f"runs/{m}/test.parquet")["p_1"].clip(1e-5, 1 - 1e-5) for m in weights}
+    odds = sum(w * np.log(tests[m] / (1 - tests[m])) for m, w in weights.items())
+    np.testing.assert_allclose(
+        pd.read_parquet(three.root / "runs/blend-001/test.parquet")["p_1"], 1 / (1 + np.exp(-odds))
+    )
     assert (three.root / "runs/blend-001/submission.csv").is_file()
     assert three.kgl("board").out.splitlines()[1].startswith("1  blend-001")
     assert three.kgl("submit", "--dry-run").status == 0
@@ -251,7 +254,7 @@ def test_rosy_runs_are_blended_by_name_alone_and_pass_their_mark_on(three: Tiny)
     assert named.status == 0 and read(three, named.name)["config"]["choose"] == "fold"
     lines = three.kgl("board").out.splitlines()
     assert read(three, named.name)["cv_score"] > read(three, "b-001")["cv_score"]
-    assert lines[1].startswith("1  b-001") and [line.split()[1] for line in lines if "rosy" in line.split()] == [
+    assert lines[1].startswith("1  blend-001") and [line.split()[1] for line in lines if "rosy" in line.split()] == [
         named.name,
         "a-001",
     ]
@@ -272,7 +275,7 @@ def test_a_blend_that_is_no_better_seldom_passes(heavy: bool) -> None:
         truth = np.sort(best[:, 0] + noise)[:, None]
         best = best[np.argsort(best[:, 0] + noise)]
         members = np.stack([best, *(best + error * rng.normal(size=(300, 1)) for error in (0.3, 1.0, 2.0))])
-        passed += find_blend(members, FOLD_OF, rmse(truth)).gain.is_sure
+        passed += find_blend(members, FOLD_OF, rmse(truth)).gain.is_gain
     assert passed <= 3  # one in twenty
 
 
@@ -281,7 +284,7 @@ def test_two_outliers_do_not_decide_for_all_the_others() -> None:
     members[1, [7, 150]] += 12  # as a linear model has them
     order = np.argsort(truth[:, 0])
     blend = blend_of(members[:, order], truth[order])
-    assert blend.gain.is_sure and blend.weights[1] > 0.2
+    assert blend.gain.is_gain and blend.weights[1] > 0.2
 
 
 def test_each_members_worth_is_what_the_blend_scores_less_without_it(three: Tiny) -> None:
@@ -317,9 +320,9 @@ def test_a_stack_finds_what_the_members_hide(task: str) -> None:
         y = y[:, 0] if task == "binary" else y
         members = np.stack([1 / (1 + np.exp(-part)) for part in parts])
         members = np.concatenate([1 - members, members], axis=2) if task == "binary" else members
-    stack = Stack(task)
-    theta = stack.fit(members, y, 0.01)
-    predicted = stack.apply(theta, members)
+    scale = Scale(task)
+    theta = scale.fit_stack(scale.forward(members), y, 0.01)
+    predicted = scale.back(mix(theta, scale.forward(members)))
     assert predicted.shape == members.shape[1:] and len(theta) == 2 + columns
 
     def lost(p: Any) -> float:
@@ -334,22 +337,28 @@ def test_a_stack_finds_what_the_members_hide(task: str) -> None:
 
 
 @pytest.mark.parametrize(("loss", "log"), [("rmsle", "log1p"), ("mean_rmse_log", "log"), ("rmse", ""), ("logloss", "")])
-def test_a_stack_adds_up_logarithms_where_the_metric_does(loss: str, log: str) -> None:
-    stack = Stack.of("regression", loss)
-    assert stack.log == log
-    members = np.random.default_rng(0).uniform(1, 9, size=(2, 50, 1))
-    np.testing.assert_allclose(stack.apply(np.array([0.0, 1.0, 0.0]), members), members[1])
+def test_logarithms_are_added_up_where_the_metric_does(loss: str, log: str) -> None:
+    scale = Scale.of("regression", loss)
+    assert scale.log == log
+    values = np.random.default_rng(0).uniform(1, 9, size=(50, 1))
+    np.testing.assert_allclose(scale.back(scale.forward(values)), values)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_there_and_back_leaves_probabilities_as_they_were(task: str) -> None:
+    p = np.random.default_rng(0).dirichlet([1, 1] if task == "binary" else [1, 1, 1], 50)
+    np.testing.assert_allclose(Scale(task).back(Scale(task).forward(p)), p, atol=2e-5)
 
 
 def test_a_strong_penalty_leaves_the_equal_mean() -> None:
     members, truth = library(1.0, 2.0)
-    np.testing.assert_allclose(Stack("regression").fit(members, truth[:, 0], 1e6)[:2], 0.5, atol=1e-3)
+    np.testing.assert_allclose(Scale("regression").fit_stack(members, truth[:, 0], 1e6)[:2], 0.5, atol=1e-3)
 
 
 def test_a_stack_is_a_run_like_any_other_and_its_test_is_predicted_from_its_members(three: Tiny) -> None:
     result = three.kgl("blend", "--stack", "a-001", "b-001", "noise-001")
     run = read(three, "blend-001")
-    assert result.status == 0 and run["blend"]["taken"] and run["blend"]["stack"]["task"] == "binary"
+    assert result.status == 0 and run["blend"]["taken"] and run["blend"]["scale"]["task"] == "binary"
     assert run["cv_score"] == run["blend"]["nested_score"] > read(three, "a-001")["cv_score"]
     assert "stack of 3 members" in three.kgl("board").out
     path = three.root / "runs/blend-001/test.parquet"
@@ -365,7 +374,7 @@ def test_a_stack_is_a_run_like_any_other_and_its_test_is_predicted_from_its_memb
             strict=True,
         )
     )
-    np.testing.assert_allclose(test["p_1"], 1 / (1 + np.exp(-sums - run["blend"]["stack"]["constants"][0])))
+    np.testing.assert_allclose(test["p_1"], 1 / (1 + np.exp(-sums - run["blend"]["constants"][0])))
     names = ("a-001", "b-001", "noise-001")
     assert three.kgl("blend", *names).name == "blend-002"  # the weighted one is another
     assert three.kgl("blend", "--stack", *names).name == "blend-001"
@@ -378,10 +387,9 @@ def test_a_stack_never_saw_the_labels_of_the_fold_that_it_predicts() -> None:
 
     def nested(y: Any) -> Any:
         def learn(seen: Any, rows: Any) -> Any:
-            return np.array([stack.fit(seen, y[rows, 0], penalty) for penalty in (0.01, 1.0)])
+            return np.array([Scale("regression").fit_stack(seen, y[rows, 0], penalty) for penalty in (0.01, 1.0)])
 
-        stack = Stack("regression")
-        return find_blend(members, FOLD_OF, rmse(y), learn=learn, apply=stack.apply).nested
+        return find_blend(members, FOLD_OF, rmse(y), learn=learn).nested
 
     before, after = nested(truth), nested(other)
     np.testing.assert_array_equal(before[FOLD_OF == 2], after[FOLD_OF == 2])
