@@ -19,6 +19,8 @@ from kgl.wording import summary
 FOR_MODELS = 0.9  # of the time; the rest is for the blend and the file
 MOST_SEEDS = 5
 PRUDENCE = 1.1  # folds differ
+SLACK = 1.2
+FOR_ANOTHER_TRY = 3.0  # seconds that have to be left
 
 
 def run_baseline(session: Session, minutes: float | None, done: Say, progress: Say) -> Run:
@@ -81,38 +83,58 @@ class _Work:
     done: Say
     progress: Say
     failed: list[str] = field(default_factory=list)
+    faster: dict[str, dict[str, str]] = field(default_factory=dict)  # changes of experiments that were too slow
 
     def train(self, name: str, seeds: tuple[int, ...] = (), *, clock: Clock) -> Run | None:
-        """A complete run; None, and it is said why, where it failed or would not end in time."""
-        changes = {"seeds": ",".join(map(str, seeds))} if seeds else {}
-        lacking = "the time is over"
+        """A complete run, of a faster variant if need be; None, and it is said why, if it failed or takes too long."""
+        changes = self.faster.get(name, {}) | ({"seeds": ",".join(map(str, seeds))} if seeds else {})
         try:
-            if clock.left > 0:
-                with clock.stopping():
-                    options, needs = self._plan(name, changes, clock)
-                    if not needs:
-                        run = self._train(name, changes, options)
-                        self.done(summary(run))
-                        return run
-                    lacking = needs
-            words = " ".join([name, *map("=".join, changes.items())])
-            self.session.say(f"{name}: left out, {lacking}; kgl train {words} completes it")
+            run, lacking = self._in_time(name, changes, clock)
+            if lacking and not seeds and (faster := self._faster(name, clock)):
+                self.session.say(f"{name}: {lacking}; trained faster, with {_words(faster)}")
+                changes = self.faster[name] = faster
+                run, lacking = self._in_time(name, changes, clock)
         except KglError as error:
             self.session.say(f"{name}: failed: {error.message.removeprefix(f'{name}: ')}")
             self.failed.append(name)
-        return None
+            return None
+        if not run:
+            self.session.say(f"{name}: left out, {lacking}; kgl train {_words({name: ''} | changes)} completes it")
+        return run
+
+    def _in_time(self, name: str, changes: dict[str, str], clock: Clock) -> tuple[Run | None, str]:
+        """A complete run, or what it lacks."""
+        if clock.left > 0:
+            with clock.stopping():
+                options, needs = self._plan(name, changes, clock)
+                if needs:
+                    return None, needs
+                run = self._train(name, changes, options)
+                self.done(summary(run))
+                return run, ""
+        return None, "the time is over"
+
+    def _faster(self, name: str, clock: Clock) -> dict[str, str]:
+        enough = clock.left > FOR_ANOTHER_TRY
+        return load_experiment(self.session.workspace, name).faster(self.session.data) if enough else {}
 
     def _plan(self, name: str, changes: dict[str, str], clock: Clock) -> tuple[Options, str]:
         """How to train the folds after the first, which tells what they cost, or why there is no time for them."""
         if math.isinf(clock.left):
             return Options(), ""
-        numbers = self.session.folds.numbers
-        run = self._train(name, changes, Options(folds=numbers[:1]))
+        numbers, rows = self.session.folds.numbers, len(self.session.data.train)
+        # the first fold may take its share of the time and a little more: it alone reads texts and imports libraries
+        limit = Clock.of(SLACK * clock.left / math.ceil(len(numbers) / plan(len(numbers), rows).workers))
+        run = None
+        with limit.stopping():
+            run = self._train(name, changes, Options(folds=numbers[:1]))
+        if run is None:
+            return Options(), f"its first fold takes so long that there is no time for {len(numbers)}"
         if run.is_complete:
             return Options(), ""
         finished = max(1, sum(score is not None for score in run.fold_scores)) * len(run.seeds)
         waiting = len(numbers) * len(run.seeds) - finished
-        workers = plan(waiting, len(self.session.data.train)).workers
+        workers = plan(waiting, rows).workers
         seconds = run.seconds / finished * math.ceil(waiting / workers)
         if seconds * PRUDENCE > clock.left:
             return Options(), f"it needs about {seconds:.0f} s more, {max(0, clock.left):.0f} are left"
@@ -138,3 +160,7 @@ class _Work:
             if more > 0 and more * costs[i] < self.clock.left:
                 unused = (seed for seed in range(2 * MOST_SEEDS) if seed not in run.seeds)
                 self.train(run.experiment, (*run.seeds, *sorted(unused)[:more]), clock=self.clock)
+
+
+def _words(changes: dict[str, str]) -> str:
+    return " ".join(f"{key}={value}" if value else key for key, value in changes.items())

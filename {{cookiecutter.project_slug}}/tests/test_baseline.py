@@ -68,7 +68,7 @@ def test_a_model_whose_first_fold_shows_that_it_is_too_slow_is_left_out(all_suit
     result = all_suited.kgl("baseline", "--minutes", "0.14")
     assert result.status == 0, result.err
     assert time.monotonic() - began < 14 and "slow: left out, " in result.err
-    assert runs(all_suited)["slow-001"].status == "partial" and "slow" not in result.out
+    assert not runs(all_suited)["slow-001"].is_complete and "slow" not in result.out
     assert (all_suited.root / "runs" / result.name / "submission.csv").is_file()
 
 
@@ -76,19 +76,43 @@ def test_a_first_fold_that_takes_all_the_time_is_stopped(all_suited: Tiny) -> No
     all_suited.write("experiments/slow.py", SLOW.format(seconds=60))
     began = time.monotonic()
     result = all_suited.kgl("baseline", "--minutes", "0.08")
-    assert result.status == 0 and "slow: left out, the time is over; kgl train slow completes it" in result.err
+    assert (
+        result.status == 0
+        and "slow: left out, its first fold takes so long that there is no time for 3; kgl train slow" in result.err
+    )
     assert time.monotonic() - began < 12
     assert runs(all_suited)[result.name].status == "complete"
+
+
+SLOW_BOOSTING = """
+import time
+
+from kgl.tabular import Tabular
+
+
+def weight(rows):
+    time.sleep(8)
+    return [1.0] * len(rows)
+
+
+experiment = Tabular(params={"learning_rate": 0.01}, weight=weight)
+"""
+
+
+def test_boosting_that_is_too_slow_learns_in_larger_steps(all_suited: Tiny) -> None:
+    all_suited.write("experiments/slow.py", SLOW_BOOSTING)
+    result = all_suited.kgl("baseline", "--minutes", "0.2")
+    assert "there is no time for 3; trained faster, with params.learning_rate=0.05" in result.err, result.err
+    assert runs(all_suited)["slow-002"].config["params"] == {"learning_rate": 0.05}
+    assert "kgl train slow params.learning_rate=0.05 completes it" in result.err  # the weights are as slow as before
 
 
 def test_what_was_left_out_is_completed_by_the_next_baseline(all_suited: Tiny) -> None:
     all_suited.write("experiments/slow.py", SLOW.format(seconds=3))
     assert "slow: left out" in all_suited.kgl("baseline", "--minutes", "0.12").err
-    before = runs(all_suited)["slow-001"]
-    assert before.status == "partial" and before.fold_scores[0] is not None
+    assert not runs(all_suited)["slow-001"].is_complete
     assert all_suited.kgl("baseline").status == 0
-    after = runs(all_suited)["slow-001"]
-    assert after.status == "complete" and after.fold_scores[0] == before.fold_scores[0]
+    assert runs(all_suited)["slow-001"].is_complete and "slow-002" not in runs(all_suited)
 
 
 def test_seeds_are_averaged_while_time_is_left(all_suited: Tiny) -> None:

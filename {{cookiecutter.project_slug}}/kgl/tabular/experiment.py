@@ -65,6 +65,13 @@ class Tabular(Experiment):
 
         return place_in_baseline(self.model, data)
 
+    def faster(self, data: "Data") -> dict[str, str]:
+        """A larger learning rate, where rounds follow from it."""
+        from kgl.tabular.catalogue import faster_learning_rate
+
+        rate = faster_learning_rate(self.model, self.params, data)
+        return {"params.learning_rate": f"{rate:g}"} if rate else {}
+
     @property
     def gains_from_seeds(self) -> bool:
         """Whether the mean over several seeds is another model than one."""
