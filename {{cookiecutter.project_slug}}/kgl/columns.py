@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 from pandas.api.types import is_float_dtype, is_numeric_dtype
 
-from kgl.tables import ID
+from kgl.tables import ID, is_withheld
 
 LOOK_AT = 2000  # rows
 MOST = 0.95  # of them must fit
 GROUPS = 10  # fewer levels are no groups
-TIMES = re.compile(r"date|time|year|month|week|day|hour|stamp|period|quarter|season", re.IGNORECASE)
+TIMES = re.compile(r"date|time|year|month|week|day|hour|stamp|period|quarter|season|dt$", re.IGNORECASE)
 CODES = re.compile(r"code|class|type|cat|zone|region|store|shop|zip|id$|_id|group", re.IGNORECASE)
 Note = tuple[str, tuple[str, ...], str]
 
@@ -20,8 +20,8 @@ Note = tuple[str, tuple[str, ...], str]
 def find_notes(train: pd.DataFrame, test: pd.DataFrame, known: Sequence[str]) -> Iterator[Note]:
     """What is worth knowing of the columns; `known` are ids and targets."""
     others = [c for c in train if c not in known]
-    shared = [c for c in others if c in test]
-    yield "train only", _names(c for c in others if c not in test), "left out: test does not have them"
+    shared = [c for c in others if c in test and not is_withheld(train[c], test[c])]
+    yield "train only", _names(c for c in others if c not in shared), "left out: test does not have them"
     yield (
         "test only",
         _names(c for c in test if c not in train and c not in known),
@@ -95,7 +95,7 @@ def is_code(values: pd.Series) -> bool:
 
 
 def find_time(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) -> str:
-    """The column in which all of test comes after train; empty where there is none."""
+    """The column in which most of test comes after all of train; empty where there is none."""
     for column in train:
         if column in target or column not in test:
             continue
@@ -108,7 +108,7 @@ def find_time(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) ->
                 before, after = (pd.to_datetime(part, errors="coerce") for part in (before, after))
         else:
             continue
-        if before.notna().all() and before.nunique() > GROUPS and after.min() > before.max():
+        if before.notna().all() and before.nunique() > GROUPS and (after > before.max()).mean() > 0.5:
             return str(column)
     return ""
 

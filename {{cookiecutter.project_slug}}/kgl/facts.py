@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from kgl.target import as_labels, in_label_order
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".zip", ".gz")
 NAMES = {"sample_submission": "^sample|submission", "train": "train", "test": "test"}
 MOST_LABELS = 1000
+RIVALS = 8  # files of fitting names whose columns are looked at
 SHOWN = 6  # columns in a line of the table
 # Kaggle's wordings of each metric, in lower case without punctuation: sure where all fits, likely where a part does.
 WORDINGS = {
@@ -130,6 +132,8 @@ def find_facts(
     notes = find_notes(files.train, files.test, (*book.competition.id, *target))
     pictures = of_kind(book.competition.kind, "image_rows")  # they are features enough
     told = [(key, value, why) for key, value, why in notes if value and not (pictures and key == "features")]
+    if lost := int(files.train[list(target)].isna().any(axis=1).sum()):
+        told.append(("no target", (f"{lost:,} rows",), "of train lack it" + (": left out" if len(target) == 1 else "")))
     return [*book.facts, *(Fact(key, value, why, kept=False) for key, value, why in told)]
 
 
@@ -138,7 +142,7 @@ def _add_folds(book: _Book, files: _Files) -> None:
     known, target = book.competition.folds, book.competition.target
     regression = book.competition.task == "regression"
     if not known.scheme and not known.group and (time := find_time(files.train, files.test, target)):
-        book.add("folds.time", time, "all of test comes later than train", sure=False)
+        book.add("folds.time", time, "test comes later than train", sure=False)
     elif not known.scheme and not known.time and (group := _group(book.competition, files)):
         what = "the ids' first part repeats, none is" if ":" in group else "its values repeat, and none is"
         book.add("folds.group", group, f"{what} in both train and test", sure=False)
@@ -175,11 +179,13 @@ def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple
     found = {name: root / path for name in NAMES if (path := get_fact(competition, f"files.{name}"))}
     for name, pattern in NAMES.items():
         fitting = [p for p in paths if re.search(pattern, p.name.lower()) and p not in found.values()]
+        fitting.sort(key=lambda p: (len(p.parts), not re.match(pattern, p.name.lower()), len(p.name)))
         if name not in found and fitting:
-            found[name] = min(fitting, key=lambda p: (len(p.parts), not re.match(pattern, p.name.lower()), len(p.name)))
+            found[name] = _best(name, fitting, found)
             yield f"files.{name}", found[name].relative_to(root).as_posix(), "by its name"
     left, missing = [p for p in paths if p not in found.values()], [name for name in NAMES if name not in found]
     missing = [name for name in missing if name != "sample_submission"]
+    left *= 2 if len(left) == 1 and len(found) == 1 and "sample_submission" in found else 1  # rows without target: test
     if missing and len(left) != len(missing):
         there = ", ".join(p.name for p in paths[:8])
         advice = f"say kgl init files.{missing[0]}=<name>"
@@ -189,6 +195,24 @@ def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple
         yield f"files.{name}", path.relative_to(root).as_posix(), "no other table is left; train has more columns"
 
 
+def _best(name: str, paths: list[Path], found: Mapping[str, Path]) -> Path:
+    """Of the first by name, all at one depth, the one with most of the sample's columns, or for test of train's."""
+    rivals = [p for p in paths if len(p.parts) == len(paths[0].parts)][:RIVALS]
+    if len(rivals) == 1:
+        return rivals[0]
+    asked, known = (_columns(found[part]) if part in found else set() for part in ("sample_submission", "train"))
+    wanted = known - asked if name == "test" else asked
+    return max(rivals, key=lambda p: len(wanted & _columns(p)))
+
+
+def _columns(path: Path) -> set[str]:
+    """The names of a table's columns; none where it is no table, such as a zip of pictures."""
+    try:
+        return set(map(_bare, read_table(path, most=1)))
+    except KglError:
+        return set()
+
+
 def _read_files(workspace: Workspace, competition: Competition) -> _Files:
     root, files = data_root(workspace, competition), competition.files
     sample = read_table(root / files.sample_submission) if files.sample_submission else None
@@ -196,7 +220,11 @@ def _read_files(workspace: Workspace, competition: Competition) -> _Files:
         added = [ID, *of_kind(competition.kind, "COLUMNS")]
         train, test = (rows(workspace, competition, part).drop(columns=added) for part in ("train", "test"))
         return _Files(train, test, sample)
-    return _Files(read_table(root / files.train), read_table(root / files.test), sample)
+    train, test = (read_table(root / path) for path in (files.train, files.test))
+    if files.train == files.test and sample is not None:  # rows without a target are asked for
+        known = train[[c for c in sample if c in train]].notna().all(axis=1)
+        train, test = train[known], test[~known]
+    return _Files(train, test, sample)
 
 
 def _read_labels(workspace: Workspace, competition: Competition, train: pd.DataFrame) -> None:
@@ -236,8 +264,8 @@ def _find_target(files: _Files, id_columns: Sequence[str]) -> tuple[tuple[str, .
     return tuple(train_only[-1:]), "the last column in train that test lacks", False
 
 
-def _bare(column: str) -> str:
-    return column.strip().lower()
+def _bare(column: object) -> str:
+    return str(column).strip().lower()
 
 
 def _ends_of(columns: set[str], labels: set[str]) -> bool:

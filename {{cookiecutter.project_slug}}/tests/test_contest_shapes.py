@@ -305,7 +305,11 @@ def test_the_whole_suite_ends_in_time_in_a_checked_submission(
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_from_the_files_to_a_checked_submission(name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    shape = SHAPES[name]
+    pass_through(SHAPES[name], tmp_path, monkeypatch)
+
+
+def pass_through(shape: Shape, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is found, and the submission has a row for each of test."""
     made = made_of(tmp_path / "any", shape)
     monkeypatch.chdir(made.root)
     for variable in ("HOME", "USERPROFILE"):

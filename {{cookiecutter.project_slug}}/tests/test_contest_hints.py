@@ -1,0 +1,83 @@
+"""Contests that say less than others: what is asked, left out or scored shows in their files alone."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import Tiny
+from tests.test_contest_shapes import BINARY, DAYS, XT, Frame, N, P, Shape, T, X, ids, pass_through, rows
+
+
+def one_file(made: Tiny, name: str, frame: Frame) -> None:
+    if name != "test":
+        made.save({"train": "data"}.get(name, name) + ".csv", frame)
+
+
+def semicolons(made: Tiny, name: str, frame: Frame) -> None:
+    made.write(f"data/raw/{name}.csv", frame.to_csv(index=False, sep=";"))
+
+
+def with_side_tables(made: Tiny, name: str, frame: Frame) -> None:
+    made.save(name + ("_orders.csv" if name in ("train", "test") else ".csv"), frame)
+    made.save(f"{name}_id.csv", frame[["id"]].assign(device=range(len(frame)), **{f"{name} os": 1}))
+    made.save("test_labels.csv", frame[["id"]].assign(label=-1))
+
+
+SHAPES = {
+    "one file, and rows without a target are asked for": Shape(
+        pd.concat([rows(X, id=ids(N), label=BINARY), rows(XT, id=ids(T, "t{}"), label=[None] * T)]),
+        rows(XT),
+        Frame({"id": ids(T, "t{}"), "label": [0.5] * T}),
+        {"train": "data.csv", "test": "data.csv", "id": ["id"], "target": ["label"], "task": "binary"},
+        rf"t0,{P}",
+        write=one_file,
+    ),
+    "rows of train without a target": Shape(
+        rows(X, id=ids(N), sold=[None if i % 9 == 0 else x for i, x in enumerate(X)]),
+        rows(XT, id=ids(T)),
+        Frame({"id": ids(T), "sold": [1.5] * T}),
+        {"target": ["sold"], "task": "regression"},
+        r"0,-?[\d.e-]+",
+        model="ridge",
+        said=("no target  7 rows  of train lack it: left out",),
+    ),
+    "semicolons": Shape(
+        rows(X, id=ids(N), label=BINARY),
+        rows(XT, id=ids(T)),
+        Frame({"id": ids(T), "label": [0] * T}),
+        {"id": ["id"], "target": ["label"]},
+        "0,[01]",
+        write=semicolons,
+    ),
+    "several files called train": Shape(
+        rows(X, id=ids(N, "a{}"), label=BINARY),
+        rows(XT, id=ids(T, "b{}")),
+        Frame({"id": ids(T, "b{}"), "label": [0.5] * T}),
+        {"train": "train_orders.csv", "test": "test_orders.csv", "target": ["label"]},
+        rf"b0,{P}",
+        write=with_side_tables,
+    ),
+    "a column that test withholds": Shape(
+        rows(X, id=ids(N), booked=[day * (i % 4 > 0) for i, day in enumerate(DAYS[:N])], label=BINARY),
+        rows(XT, id=ids(T)).assign(booked=""),
+        Frame({"id": ids(T), "label": [0] * T}),
+        {"target": ["label"]},
+        "0,[01]",
+        said=("train only  booked",),
+    ),
+    "test begins before train ends": Shape(
+        rows(X, day=DAYS[:N], place=range(N), cases=np.exp(X)),
+        rows(XT, day=DAYS[N - 5 : N - 5 + T], place=range(T)).assign(forecast=range(T)),
+        Frame({"forecast": range(T), "cases": [0.0] * T}),
+        {"scheme": "time", "time": "day"},
+        r"0,-?[\d.e-]+",
+        model="ridge",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_from_the_files_to_a_checked_submission(name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pass_through(SHAPES[name], tmp_path, monkeypatch)
