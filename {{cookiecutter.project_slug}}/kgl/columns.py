@@ -22,11 +22,8 @@ def find_notes(train: pd.DataFrame, test: pd.DataFrame, known: Sequence[str]) ->
     others = [c for c in train if c not in known]
     shared = [c for c in others if c in test and not is_withheld(train[c], test[c])]
     yield "train only", _names(c for c in others if c not in shared), "left out: test does not have them"
-    yield (
-        "test only",
-        _names(c for c in test if c not in train and c not in known),
-        "left out: train does not have them",
-    )
+    alone = _names(c for c in test if c not in train and c not in known)
+    yield "test only", alone, "left out: train does not have them"
     dates, texts = [c for c in shared if is_date(train[c])], [c for c in shared if is_prose(train[c])]
     yield "dates", _names(dates), "texts that are dates"
     yield "text", _names(texts), "words, nearly different in every row"

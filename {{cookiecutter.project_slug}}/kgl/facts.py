@@ -11,7 +11,8 @@ import pandas as pd
 from kgl.columns import find_group, find_notes, find_time, id_prefix
 from kgl.competition import Competition, data_root, get_fact, of_kind, with_facts
 from kgl.errors import KglError
-from kgl.metrics import MEAN, OWN, get_metric
+from kgl.metric_names import KNOWN, metric_of
+from kgl.metrics import OWN, get_metric
 from kgl.paths import Workspace
 from kgl.tables import ID, labels_of, read_table
 from kgl.target import as_labels, in_label_order
@@ -19,38 +20,9 @@ from kgl.target import as_labels, in_label_order
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".zip", ".gz")
 NAMES = {"sample_submission": "^sample|submission", "train": "train", "test": "test"}
 MOST_LABELS = 1000
+RARE = 0.1  # of the rows: nobody asks for labels that are nearly all the same
 RIVALS = 8  # files of fitting names whose columns are looked at
 SHOWN = 6  # columns in a line of the table
-# Kaggle's wordings of each metric, in lower case without punctuation: sure where all fits, likely where a part does.
-WORDINGS = {
-    "qwk": "(quadratic )?(weighted )?(cohen )?kappa( score)?",
-    "mcc": "matthews correlation coefficient|mcc|matthews corrcoef",
-    "balanced_logloss": "balanced log(arithmic)? ?loss",
-    "balanced_accuracy": "balanced accuracy( score)?|macro averaged? accuracy",
-    "logloss": "((mean )?column ?wise )?(binary |multi ?class )?(log(arithmic)? ?loss|cross entropy)|multi ?class loss",
-    "auc": "((mean )?column ?wise |mean |multi ?class )?((roc )?auc( roc)?( score)?|area under (the )?"
-    "(receiver operating characteristic|roc)( curve)?)|auroc|area under the curve|mcauc",
-    "f1_macro": "macro (averaged )?f1?( ?score)?|f1 macro|f ?score macro|mean f1? ?score macro",
-    "f1": "f1( ?score)?|f ?score beta micro|(mean|micro) f1? ?score|f measure|f ?score",
-    "rmsle": "(root )?mean squared? log(arithmic)? error|rmsle",
-    "rmse": "((mean )?column ?wise )?(root mean squared? error|rmse)|mcrmse|root mean square deviation",
-    "mape": "mean absolute percentage error|mape",
-    "mae": "((mean )?column ?wise )?(mean absolute error|mae)",
-    "r2": "r2( score)?|r squared|coefficient of determination",
-    "accuracy": "(categori[sz]ation |classification )?accuracy( score)?",
-}
-# What contests for beginners score, where Kaggle cannot be asked: no file tells rmse from rmse of logarithms.
-KNOWN = {
-    "titanic": "accuracy",
-    "spaceship-titanic": "accuracy",
-    "digit-recognizer": "accuracy",
-    "nlp-getting-started": "f1",
-    "house-prices-advanced-regression-techniques": "rmse_log",
-    "bike-sharing-demand": "rmsle",
-    "store-sales-time-series-forecasting": "rmsle",
-    "spooky-author-identification": "logloss",
-}
-OTHER = "precision recall|symmetric|smape|average precision|top|gini|@"  # looks alike and is another metric
 
 
 @dataclass(frozen=True)
@@ -125,7 +97,8 @@ def find_facts(
     _read_labels(workspace, book.competition, files.train)
     wording = (kaggle or {}).get("metric", "")
     book.add("metric", "" if wording else KNOWN.get(competition.slug, ""), "known of this contest")
-    book.add("task", *_find_task(files.train, target, book.competition.metric or _metric_of(wording, target)[0]))
+    metric = book.competition.metric or metric_of(wording, files.train[list(target)])[0]
+    book.add("task", *_find_task(files.train, target, metric, _shown(files, target)))
     task = book.competition.task
     book.add("metric", *_find_metric(task, files, target, wording))
     _add_folds(book, files)
@@ -183,8 +156,8 @@ def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple
         if name not in found and fitting:
             found[name] = _best(name, fitting, found)
             yield f"files.{name}", found[name].relative_to(root).as_posix(), "by its name"
-    left, missing = [p for p in paths if p not in found.values()], [name for name in NAMES if name not in found]
-    missing = [name for name in missing if name != "sample_submission"]
+    left = [p for p in paths if p not in found.values()]
+    missing = [name for name in ("train", "test") if name not in found]
     left *= 2 if len(left) == 1 and len(found) == 1 and "sample_submission" in found else 1  # rows without target: test
     if missing and len(left) != len(missing):
         there = ", ".join(p.name for p in paths[:8])
@@ -280,7 +253,15 @@ def _check_targets(train: pd.DataFrame, target: Sequence[str]) -> None:
             raise KglError(f"train has no column '{name}' to be the target.{nearest(name, map(str, train.columns))}")
 
 
-def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str) -> tuple[str, str, bool]:
+def _shown(files: _Files, target: Sequence[str]) -> set[str]:
+    """What the sample submission holds, if that is one column."""
+    if files.sample is None:
+        return set()
+    columns = [c for c in files.sample if c in target] or list(files.sample.columns[1:])
+    return set(as_labels(files.sample[columns[0]].dropna())) if len(columns) == 1 else set()
+
+
+def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str, shown: set[str]) -> tuple[str, str, bool]:
     """The task, why, and whether that is sure; a metric that is known says a lot."""
     values = [train[name].dropna() for name in target]
     takes = get_metric(metric).takes if metric and not metric.startswith(OWN) else ""
@@ -296,26 +277,17 @@ def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str) -> tuple
         return "binary", f"two labels: {' and '.join(in_label_order(as_labels(values[0]).unique()))}", True
     if not numbers or takes:
         return "multiclass", f"{different} labels" + (f", and the metric {metric}" if numbers else " as text"), True
-    whole = bool((values[0] % 1 == 0).all())
+    if any(" " in text for text in shown):
+        return "multiclass", "the sample submission holds several labels a row", False
+    whole = bool((values[0] % 1 == 0).all()) and not any("." in text for text in shown)
     if whole and different <= 20 and len(values[0]) / different >= 10:
         what = f"{different} whole numbers, each many times (ordinal or regression if they are amounts)"
         return "multiclass", what, False
     return "regression", f"{different} different numbers", True
 
 
-def _metric_of(wording: str, target: Sequence[str]) -> tuple[str, bool]:
-    """The metric that Kaggle's words name, and whether that is sure; empty where they name none."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", wording).lower()  # MulticlassLoss
-    words = " ".join(re.sub(r"[^a-z0-9@]+", " ", apart).split())
-    for fits in (re.fullmatch, re.search):
-        for name, pattern in WORDINGS.items():
-            if fits(rf"\b({pattern})\b", words) and not (fits is re.search and re.search(OTHER, words)):
-                return (MEAN if len(target) > 1 else "") + name, fits is re.fullmatch
-    return "", False
-
-
 def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) -> tuple[str, str, bool]:
-    metric, sure = _metric_of(wording, target)
+    metric, sure = metric_of(wording, files.train[list(target)])
     if metric:
         return metric, f'Kaggle: "{wording}"' + ("" if sure else "; is it the same?"), sure
     look = f'Kaggle says "{wording}"' if wording else "look at the contest's Evaluation page"
@@ -325,11 +297,12 @@ def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) 
         return guess[task], f"usual for the task{logs}; {look}", False
     if files.sample is None:
         return "accuracy", f"usual for labels; {look}", False
-    columns = [c for c in files.sample if c in target] or list(files.sample.columns[1:])
-    labels = set(as_labels(files.train[target[0]].dropna()))
-    shown = set(as_labels(files.sample[columns[0]].dropna()))
-    if len(columns) == 1 and shown <= labels | {"0", "1"}:
-        other = f", 1 for {in_label_order(labels)[-1]}" if shown - labels else ""
+    values, shown = as_labels(files.train[target[0]].dropna()), _shown(files, target)
+    labels = set(values)
+    if shown and (shown <= labels | {"0", "1"} or len(labels) > 2):
+        if len(labels) == 2 and values.value_counts(normalize=True).min() < RARE:
+            return "auc", f"usual where a label is rare; {look}", False
+        other = f", 1 for {in_label_order(labels)[-1]}" if len(labels) == 2 and shown - labels else ""
         return "accuracy", f"the sample submission holds labels{other}; {look}", False
     return "logloss", f"the sample submission holds probabilities; {look}", False
 

@@ -75,6 +75,28 @@ SHAPES = {
         r"0,-?[\d.e-]+",
         model="ridge",
     ),
+    "several labels a row, the likeliest first": Shape(
+        rows(np.repeat(X, 5), id=ids(5 * N), hotel=[i % 15 + 15 * (x > 0) for i, x in enumerate(np.repeat(X, 5))]),
+        rows(XT, id=ids(T)),
+        Frame({"id": ids(T), "hotel": ["9 13 4"] * T}),
+        {"target": ["hotel"], "task": "multiclass", "metric": "accuracy"},
+        r"0,\d+ \d+ \d+",
+    ),
+    "few whole numbers, and the submission holds others": Shape(
+        rows(np.repeat(X, 2), id=ids(2 * N), sold=np.exp(np.repeat(X, 2)).astype(int).clip(0, 5)),
+        rows(XT, id=ids(T)),
+        Frame({"id": ids(T), "sold_in_all": [0.5] * T}),
+        {"target": ["sold"], "task": "regression", "metric": "rmse"},
+        r"0,-?[\d.e-]+",
+        model="ridge",
+    ),
+    "labels that are nearly all the same": Shape(
+        rows(np.repeat(X, 5), id=ids(5 * N), label=[int(i % 20 == 0) for i in range(5 * N)]),
+        rows(XT, id=ids(T)),
+        Frame({"id": ids(T), "label": [0] * T}),
+        {"task": "binary", "metric": "auc"},
+        rf"0,{P}",
+    ),
 }
 
 

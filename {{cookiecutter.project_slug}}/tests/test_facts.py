@@ -10,7 +10,8 @@ import pytest
 
 from kgl.competition import Competition, load_competition
 from kgl.errors import KglError
-from kgl.facts import WORDINGS, find_facts, find_files
+from kgl.facts import find_facts, find_files
+from kgl.metric_names import WORDINGS
 from kgl.metrics import get_metric
 from tests.conftest import Tiny
 
@@ -247,6 +248,11 @@ LIKELY_WORDINGS = {
     "Mean Absolute Error": "mae",
     "Mean Absolute Percentage Error": "mape",
     "R2 Score": "r2",
+    "R Score": "r2",
+    "Root Mean Square Percentage Error": "rmspe",
+    "SMAPE": "smape",
+    "Symmetric Mean Absolute Percentage Error": "smape",
+    "Median Absolute Error": "medae",
 }
 
 
@@ -259,7 +265,15 @@ def test_kaggles_wording_settles_the_metric(fresh: Tiny, wording: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wording", "metric"), [("Weighted Multiclass Loss", "logloss"), ("Average Precision", ""), ("Custom Metric", "")]
+    ("wording", "metric"),
+    [
+        ("Weighted Multiclass Loss", "logloss"),
+        ("Normalized Gini Index", "auc"),
+        ("Average Precision", ""),
+        ("PR AUC", ""),
+        ("MAP@{K}", ""),
+        ("Custom Metric", ""),
+    ],
 )
 def test_a_wording_that_is_only_alike_is_not_sure(fresh: Tiny, wording: str, metric: str) -> None:
     found = {fact.key: fact for fact in find_facts(fresh.workspace, Competition(slug="tiny"), {}, {"metric": wording})}
@@ -267,11 +281,26 @@ def test_a_wording_that_is_only_alike_is_not_sure(fresh: Tiny, wording: str, met
     assert found["metric"].value == (metric or "accuracy")
 
 
-@pytest.mark.parametrize("wording", ["Mean Columnwise Root Mean Squared Error", "MCRMSE", "Root Mean Squared Error"])
-def test_several_targets_take_the_mean_over_columns(fresh: Tiny, wording: str) -> None:
+@pytest.mark.parametrize(
+    ("wording", "metric"),
+    [
+        ("Mean Columnwise Root Mean Squared Error", "mean_rmse"),
+        ("MCRMSE", "mean_rmse"),
+        ("Root Mean Squared Error", "mean_rmse"),
+        ("Mean Columnwise Root Mean Squared Logarithmic Error", "mean_rmsle"),
+        ("MCRMSLE", "mean_rmsle"),
+    ],
+)
+def test_several_targets_take_the_mean_over_columns(fresh: Tiny, wording: str, metric: str) -> None:
     fresh.save("train.csv", fresh.frame("train.csv").assign(other=[str(i / 7) for i in range(60)]))
     fresh.save("sample.csv", fresh.frame("sample.csv").assign(other=0))
-    assert facts(fresh, kaggle=wording)["metric"] == "mean_rmse"
+    assert facts(fresh, kaggle=wording)["metric"] == metric
+
+
+def test_a_gini_of_amounts_is_no_auc(fresh: Tiny) -> None:
+    fresh.save("train.csv", fresh.frame("train.csv").assign(label=[i % 30 for i in range(60)]))
+    found = facts(fresh, kaggle="Normalized Gini Index")
+    assert (found["task"], found["metric"]) == ("regression", "rmse")
 
 
 def test_the_metric_decides_what_whole_numbers_are(fresh: Tiny) -> None:
