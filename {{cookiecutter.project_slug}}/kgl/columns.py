@@ -11,7 +11,7 @@ from kgl.tables import ID, is_withheld
 
 LOOK_AT = 2000  # rows
 MOST = 0.95  # of them must fit
-GROUPS = 10  # fewer levels are no groups
+GROUPS, LARGE = 10, 50  # fewer levels are no groups, unless each has so many rows
 TIMES = re.compile(r"date|time|year|month|week|day|hour|stamp|period|quarter|season|dt$", re.IGNORECASE)
 CODES = re.compile(r"code|class|type|cat|zone|region|store|shop|zip|id$|_id|group", re.IGNORECASE)
 Note = tuple[str, tuple[str, ...], str]
@@ -97,13 +97,11 @@ def find_time(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) ->
         if column in target or column not in test:
             continue
         before, after = train[column], test[column]
-        if is_numeric_dtype(before) and is_numeric_dtype(after) and TIMES.search(str(column)):
-            pass
-        elif is_date(before) and is_date(after):
+        if is_date(before) and is_date(after):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 before, after = (pd.to_datetime(part, errors="coerce") for part in (before, after))
-        else:
+        elif not (is_numeric_dtype(before) and is_numeric_dtype(after) and TIMES.search(str(column))):
             continue
         if before.notna().all() and before.nunique() > GROUPS and (after > before.max()).mean() > 0.5:
             return str(column)
@@ -129,7 +127,7 @@ def find_group(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) -
             continue
         values, asked = set(inside.unique().tolist()), set(outside.unique().tolist())
         sizes = len(inside) / max(len(values), 1), len(outside) / max(len(asked), 1)
-        enough = min(len(values), len(asked)) >= GROUPS and min(sizes) > 1.2 and len(inside) > MOST * len(train)
-        if enough and values.isdisjoint(asked):
+        many = min(len(values), len(asked)) >= GROUPS or (2 * len(values) >= GROUPS and min(sizes) > LARGE)
+        if many and min(sizes) > 1.2 and len(inside) > MOST * len(train) and values.isdisjoint(asked):
             found[str(column)] = len(values)
     return min(found, key=found.__getitem__, default="")

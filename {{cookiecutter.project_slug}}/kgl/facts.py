@@ -20,7 +20,7 @@ from kgl.target import as_labels, in_label_order
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".zip", ".gz")
 NAMES = {"sample_submission": "^sample|submission", "train": "train", "test": "test"}
 MOST_LABELS = 1000
-RARE = 0.1  # of the rows: nobody asks for labels that are nearly all the same
+RARE = 0.2  # of the rows: nobody asks for labels that are nearly all the same
 RIVALS = 8  # files of fitting names whose columns are looked at
 SHOWN = 6  # columns in a line of the table
 

@@ -43,10 +43,13 @@ def metric_of(wording: str, targets: pd.DataFrame) -> tuple[str, bool]:
     """The metric that Kaggle's words name, and whether that is sure; empty where they name none."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", wording).lower()  # MulticlassLoss
     words = " ".join(re.sub(r"[^a-z0-9@]+", " ", apart).split())
-    if "gini" in words and targets.nunique().max() > 2:  # of two labels it orders models as auc does
+    several = targets.nunique().max() > 2
+    if "gini" in words and several:  # of two labels it orders models as auc does
         return "", False
     for fits in (re.fullmatch, re.search):
         for name, pattern in WORDINGS.items():
             if fits(rf"\b({pattern})\b", words) and not (fits is re.search and re.search(OTHER, words)):
+                if name == "f1" and several:
+                    name = "accuracy" if "micro" in words else "f1_macro"
                 return (MEAN if targets.shape[1] > 1 else "") + name, fits is re.fullmatch
     return "", False

@@ -67,6 +67,13 @@ SHAPES = {
         "0,[01]",
         said=("train only  booked",),
     ),
+    "a few large groups": Shape(
+        rows(np.repeat(X, 5), id=ids(5 * N), product=list("ABCDE") * N, label=np.repeat(BINARY, 5)),
+        rows(np.repeat(XT, 6), id=ids(6 * T), product=["F", "G"] * (3 * T)),
+        None,
+        {"scheme": "stratified_group", "group": "product"},
+        "0,[01]",
+    ),
     "test begins before train ends": Shape(
         rows(X, day=DAYS[:N], place=range(N), cases=np.exp(X)),
         rows(XT, day=DAYS[N - 5 : N - 5 + T], place=range(T)).assign(forecast=range(T)),

@@ -325,4 +325,4 @@ def pass_through(shape: Shape, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -
     done = made.kgl("train", shape.model)
     assert done.status == 0, done.err
     lines = check_run(made.workspace, f"{shape.model}-001").read_text().splitlines()
-    assert len(lines) == T + 1 and re.fullmatch(shape.line, lines[1]), lines[:2]
+    assert len(lines) == len(shape.test) + 1 and re.fullmatch(shape.line, lines[1]), lines[:2]

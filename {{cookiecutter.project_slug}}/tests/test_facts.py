@@ -11,8 +11,6 @@ import pytest
 from kgl.competition import Competition, load_competition
 from kgl.errors import KglError
 from kgl.facts import find_facts, find_files
-from kgl.metric_names import WORDINGS
-from kgl.metrics import get_metric
 from tests.conftest import Tiny
 
 OPEN = """\
@@ -222,48 +220,6 @@ def test_a_target_that_is_not_there_is_refused_with_the_nearest(fresh: Tiny) -> 
     assert done.status == 1 and "Did you mean 'label'?" in done.err
 
 
-LIKELY_WORDINGS = {
-    "Categorization Accuracy": "accuracy",
-    "Accuracy Score": "accuracy",
-    "CategorizationAccuracy": "accuracy",
-    "Balanced Accuracy Score": "balanced_accuracy",
-    "Area Under Receiver Operating Characteristic Curve": "auc",
-    "Roc Auc Score": "auc",
-    "AUC": "auc",
-    "Log Loss": "logloss",
-    "LogLoss": "logloss",
-    "Multiclass Loss": "logloss",
-    "MulticlassLoss": "logloss",
-    "Balanced Log Loss": "balanced_logloss",
-    "F1 Score": "f1",
-    "F-Score Beta (Micro)": "f1",
-    "Macro F-Score": "f1_macro",
-    "Quadratic Weighted Kappa": "qwk",
-    "QuadraticWeightedKappa": "qwk",
-    "Matthews Correlation Coefficient": "mcc",
-    "Root Mean Squared Error": "rmse",
-    "RMSE": "rmse",
-    "Root Mean Squared Logarithmic Error": "rmsle",
-    "RMSLE": "rmsle",
-    "Mean Absolute Error": "mae",
-    "Mean Absolute Percentage Error": "mape",
-    "R2 Score": "r2",
-    "R Score": "r2",
-    "Root Mean Square Percentage Error": "rmspe",
-    "SMAPE": "smape",
-    "Symmetric Mean Absolute Percentage Error": "smape",
-    "Median Absolute Error": "medae",
-}
-
-
-@pytest.mark.parametrize("wording", LIKELY_WORDINGS)
-def test_kaggles_wording_settles_the_metric(fresh: Tiny, wording: str) -> None:
-    if get_metric(LIKELY_WORDINGS[wording]).takes == "values" or wording.lower().startswith("quadratic"):
-        fresh.save("train.csv", fresh.frame("train.csv").assign(label=[i % 5 for i in range(60)]))
-    found = {fact.key: fact for fact in find_facts(fresh.workspace, Competition(slug="tiny"), {}, {"metric": wording})}
-    assert (found["metric"].value, found["metric"].sure) == (LIKELY_WORDINGS[wording], True)
-
-
 @pytest.mark.parametrize(
     ("wording", "metric"),
     [
@@ -281,22 +237,6 @@ def test_a_wording_that_is_only_alike_is_not_sure(fresh: Tiny, wording: str, met
     assert found["metric"].value == (metric or "accuracy")
 
 
-@pytest.mark.parametrize(
-    ("wording", "metric"),
-    [
-        ("Mean Columnwise Root Mean Squared Error", "mean_rmse"),
-        ("MCRMSE", "mean_rmse"),
-        ("Root Mean Squared Error", "mean_rmse"),
-        ("Mean Columnwise Root Mean Squared Logarithmic Error", "mean_rmsle"),
-        ("MCRMSLE", "mean_rmsle"),
-    ],
-)
-def test_several_targets_take_the_mean_over_columns(fresh: Tiny, wording: str, metric: str) -> None:
-    fresh.save("train.csv", fresh.frame("train.csv").assign(other=[str(i / 7) for i in range(60)]))
-    fresh.save("sample.csv", fresh.frame("sample.csv").assign(other=0))
-    assert facts(fresh, kaggle=wording)["metric"] == metric
-
-
 def test_a_gini_of_amounts_is_no_auc(fresh: Tiny) -> None:
     fresh.save("train.csv", fresh.frame("train.csv").assign(label=[i % 30 for i in range(60)]))
     found = facts(fresh, kaggle="Normalized Gini Index")
@@ -307,10 +247,6 @@ def test_the_metric_decides_what_whole_numbers_are(fresh: Tiny) -> None:
     fresh.save("train.csv", fresh.frame("train.csv").assign(label=[i % 5 for i in range(60)]))
     for metric, task in (("qwk", "ordinal"), ("rmse", "regression"), ("accuracy", "multiclass")):
         assert facts(fresh, metric=metric)["task"] == task
-
-
-def test_every_metric_of_kaggles_wordings_exists() -> None:
-    assert all(get_metric(name) for name in WORDINGS)
 
 
 def test_init_tells_of_columns_and_writes_only_facts(fresh: Tiny) -> None:
