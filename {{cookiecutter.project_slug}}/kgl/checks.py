@@ -87,14 +87,12 @@ def check_folds(workspace: Workspace, data: Data) -> Iterator[Finding]:
     """Whether folds.parquet is there, fits competition.toml, and covers the training rows."""
     settings = data.competition.folds
     if not workspace.folds.is_file():
-        yield Finding("ok", "no folds yet; the first training makes them")
-        return
+        return (yield Finding("ok", "no folds yet; the first training makes them"))
     try:
         folds = read_folds(workspace.folds, settings)
         folds.of(data)
     except KglError as error:
-        yield Finding("block", error.message, "kgl folds --force makes them anew")
-        return
+        return (yield Finding("block", error.message, "kgl folds --force makes them anew"))
     yield Finding("ok", f"{len(folds.numbers)} folds, scheme {folds.scheme}, {current_hash(workspace, settings)}")
     yield from check_split(data, folds.of(data))
 

@@ -92,7 +92,7 @@ def find_facts(
     book.add("target", *_find_target(files, book.competition.id))
     target = book.competition.target
     if not target:
-        raise KglError("no target found: no column is in train and not in test. Name it: kgl init target=<column>")
+        raise KglError("no target, test has all of train's columns: kgl init target=<column> or files.train=<file>.")
     _check_targets(files.train, target)
     _read_labels(workspace, book.competition, files.train)
     wording = (kaggle or {}).get("metric", "")
@@ -158,7 +158,9 @@ def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple
             yield f"files.{name}", found[name].relative_to(root).as_posix(), "by its name"
     left = [p for p in paths if p not in found.values()]
     missing = [name for name in ("train", "test") if name not in found]
-    left *= 2 if len(left) == 1 and len(found) == 1 and "sample_submission" in found else 1  # rows without target: test
+    alone = len(left) == 1 and [*found] == ["sample_submission"]
+    if alone and _columns(found["sample_submission"]) <= _columns(left[0]):
+        left *= 2  # its rows without a target are the test
     if missing and len(left) != len(missing):
         there = ", ".join(p.name for p in paths[:8])
         advice = f"say kgl init files.{missing[0]}=<name>"
@@ -211,7 +213,8 @@ def _read_labels(workspace: Workspace, competition: Competition, train: pd.DataF
 def _find_id(files: _Files) -> tuple[str, ...]:
     test = files.test.columns[files.test.notna().any()]  # a target may stand in test without values
     if files.sample is not None:
-        return tuple(str(c) for c in files.sample if c in test)
+        exact = tuple(str(c) for c in files.sample if c in test)
+        return exact or tuple(str(c) for c in test if _bare(c) == _bare(files.sample.columns[0]))
     candidates = (c for c in test if c in files.train and files.test[c].is_unique and files.train[c].is_unique)
     return tuple(str(c) for c in candidates if "id" in str(c).lower())[:1]
 
@@ -222,7 +225,7 @@ def _find_target(files: _Files, id_columns: Sequence[str]) -> tuple[tuple[str, .
     train_only = [str(c) for c in files.train if c not in test and c not in id_columns]
     if files.sample is None:
         return tuple(train_only[-1:]), "in train, not in test", len(train_only) == 1
-    asked = [str(c) for c in files.sample if c not in id_columns]
+    asked = [str(c) for c in files.sample if _bare(c) not in map(_bare, id_columns)]
     named = tuple(c for c in train_only if _bare(c) in map(_bare, asked))
     if named:
         return named, "in train, not in test, and in the sample submission", True

@@ -34,6 +34,13 @@ SHAPES = {
         rf"t0,{P}",
         write=one_file,
     ),
+    "another spelling of the id in the submission": Shape(
+        rows(X, label=BINARY),
+        rows(XT, id=ids(T, "t{}")),
+        Frame({"Id": ids(T, "t{}")[::-1], "label": [0.5] * T}),
+        {"id": ["id"], "target": ["label"]},
+        rf"t19,{P}",
+    ),
     "rows of train without a target": Shape(
         rows(X, id=ids(N), sold=[None if i % 9 == 0 else x for i, x in enumerate(X)]),
         rows(XT, id=ids(T)),

@@ -208,6 +208,16 @@ def test_files_of_other_names_are_told_by_their_columns(fresh: Tiny) -> None:
         files(fresh)
 
 
+def test_one_table_beside_the_sample_is_both_if_it_has_the_samples_columns(fresh: Tiny) -> None:
+    raw = fresh.root / "data" / "raw"
+    (raw / "test.csv").unlink()
+    (raw / "train.csv").rename(raw / "data.csv")
+    assert files(fresh)["files.train"] == files(fresh)["files.test"] == "data.csv"
+    fresh.save("sample.csv", fresh.frame("sample.csv").rename(columns={"label": "cluster"}))
+    with pytest.raises(KglError, match="no file called train or test"):
+        files(fresh)
+
+
 def test_without_files_init_says_what_to_do(fresh: Tiny) -> None:
     for path in (fresh.root / "data" / "raw").iterdir():
         path.unlink()
