@@ -98,7 +98,7 @@ def find_facts(
     wording = (kaggle or {}).get("metric", "")
     book.add("metric", "" if wording else KNOWN.get(competition.slug, ""), "known of this contest")
     metric = book.competition.metric or metric_of(wording, files.train[list(target)])[0]
-    book.add("task", *_find_task(files.train, target, metric, _shown(files, target)))
+    book.add("task", *_find_task(files.train, target, metric, _shown(files, target) or set()))
     task = book.competition.task
     book.add("metric", *_find_metric(task, files, target, wording))
     _add_folds(book, files)
@@ -256,12 +256,12 @@ def _check_targets(train: pd.DataFrame, target: Sequence[str]) -> None:
             raise KglError(f"train has no column '{name}' to be the target.{nearest(name, map(str, train.columns))}")
 
 
-def _shown(files: _Files, target: Sequence[str]) -> set[str]:
-    """What the sample submission holds, if that is one column."""
+def _shown(files: _Files, target: Sequence[str]) -> set[str] | None:
+    """What the sample submission holds (a label None is not read as one), if that is one column."""
     if files.sample is None:
-        return set()
+        return None
     columns = [c for c in files.sample if c in target] or list(files.sample.columns[1:])
-    return set(as_labels(files.sample[columns[0]].dropna())) if len(columns) == 1 else set()
+    return set(as_labels(files.sample[columns[0]].dropna())) if len(columns) == 1 else None
 
 
 def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str, shown: set[str]) -> tuple[str, str, bool]:
@@ -302,7 +302,7 @@ def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) 
         return "accuracy", f"usual for labels; {look}", False
     values, shown = as_labels(files.train[target[0]].dropna()), _shown(files, target)
     labels = set(values)
-    if shown and (shown <= labels | {"0", "1"} or len(labels) > 2):
+    if shown is not None and (shown <= labels | {"0", "1"} or len(labels) > 2):
         if len(labels) == 2 and values.value_counts(normalize=True).min() < RARE:
             return "auc", f"usual where a label is rare; {look}", False
         other = f", 1 for {in_label_order(labels)[-1]}" if len(labels) == 2 and shown - labels else ""
