@@ -28,10 +28,8 @@ def check_workspace(workspace: Workspace) -> list[Finding]:
     try:
         data = load_data(workspace)
     except KglError as error:
-        return [
-            *findings,
-            Finding("block", error.message, "mend that first; kgl init fills in facts, kgl download fetches files"),
-        ]
+        advice = "mend that first; kgl init fills in facts, kgl download fetches files"
+        return [*findings, Finding("block", error.message, advice)]
     shape = f"{len(data.train):,} training and {len(data.test):,} test rows, {data.train.shape[1] - 1} columns"
     return [*findings, Finding("ok", shape), *check_data(data), *check_folds(workspace, data)]
 
@@ -56,45 +54,29 @@ def check_judging(workspace: Workspace) -> Iterator[Finding]:
 
 def check_data(data: Data) -> Iterator[Finding]:
     """What is odd in the tables; none of it stops training."""
-    if data.train_only:
-        yield Finding(
-            "warn",
-            f"in train only, and left out: {_some(data.train_only)}",
-            "join them to test in contest.py if test could know them",
-        )
     columns = data.train.columns[1:]
     empty = [str(c) for c in columns if data.train[c].isna().all()]
-    if empty:
-        yield Finding(
-            "warn",
-            f"without any value in train, and left out: {_some(empty)}",
-            "drop them in the experiments, or look at the file",
-        )
     numbers = data.train[columns].select_dtypes("number")
     infinite = [str(c) for c in numbers if np.isinf(numbers[c].to_numpy(dtype=float, na_value=np.nan)).any()]
-    if infinite:
-        yield Finding(
-            "warn",
-            f"infinite values, taken as missing: {_some(infinite)}",
-            "clip them in contest.py if they mean something",
-        )
+    for names, what, mend in (
+        (data.train_only, "in train only, and left out", "join them to test in contest.py if test could know them"),
+        (empty, "without any value in train, and left out", "drop them in the experiments, or look at the file"),
+        (infinite, "infinite values, taken as missing", "clip them in contest.py if they mean something"),
+    ):
+        if names:
+            yield Finding("warn", f"{what}: {_some(names)}", mend)
     ids = text_ids(data.full, data.competition.id)
     if ids is not None and ids.duplicated().any():
-        what = (
-            f"{int(ids.duplicated().sum()):,} rows of train repeat an id: rows are numbered, equal ids stay in one fold"
-        )
+        repeated = f"{int(ids.duplicated().sum()):,} rows of train repeat an id"
+        what = f"{repeated}: rows are numbered, equal ids stay in one fold"
         yield Finding("warn", what, "look whether id in competition.toml is right")
     yield from _rare_labels(data)
 
 
 def _rare_labels(data: Data) -> Iterator[Finding]:
     target = data.target
-    if target.task == "ordinal":
-        counts = dict(zip(target.labels, np.unique(data.y, return_counts=True)[1], strict=True))
-    else:  # of values, how many are not 0: more than folds
-        counts = dict(
-            zip(target.labels or target.names, np.count_nonzero(means_of(target, data.y), axis=0), strict=True)
-        )
+    counted = data.y[:, None] == np.unique(data.y) if target.task == "ordinal" else means_of(target, data.y)
+    counts = dict(zip(target.labels or target.names, np.count_nonzero(counted, axis=0), strict=True))  # not 0
     rare = [f"{label} ({n})" for label, n in counts.items() if n < data.competition.folds.n_splits]
     if rare:
         what = f"labels with fewer rows than folds: {_some(rare)}; some folds cannot learn or validate them"
@@ -105,14 +87,12 @@ def check_folds(workspace: Workspace, data: Data) -> Iterator[Finding]:
     """Whether folds.parquet is there, fits competition.toml, and covers the training rows."""
     settings = data.competition.folds
     if not workspace.folds.is_file():
-        yield Finding("ok", "no folds yet; the first training makes them")
-        return
+        return (yield Finding("ok", "no folds yet; the first training makes them"))
     try:
         folds = read_folds(workspace.folds, settings)
         folds.of(data)
     except KglError as error:
-        yield Finding("block", error.message, "kgl folds --force makes them anew")
-        return
+        return (yield Finding("block", error.message, "kgl folds --force makes them anew"))
     yield Finding("ok", f"{len(folds.numbers)} folds, scheme {folds.scheme}, {current_hash(workspace, settings)}")
     yield from check_split(data, folds.of(data))
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 from pandas.api.types import is_float_dtype, is_numeric_dtype
 
-from kgl.tables import ID
+from kgl.tables import ID, is_withheld
 
 LOOK_AT = 2000  # rows
 MOST = 0.95  # of them must fit
-GROUPS = 10  # fewer levels are no groups
-TIMES = re.compile(r"date|time|year|month|week|day|hour|stamp|period|quarter|season", re.IGNORECASE)
+GROUPS, LARGE = 10, 50  # fewer levels are no groups, unless each has so many rows
+TIMES = re.compile(r"date|time|year|month|week|day|hour|stamp|period|quarter|season|dt$", re.IGNORECASE)
 CODES = re.compile(r"code|class|type|cat|zone|region|store|shop|zip|id$|_id|group", re.IGNORECASE)
 Note = tuple[str, tuple[str, ...], str]
 
@@ -20,13 +20,10 @@ Note = tuple[str, tuple[str, ...], str]
 def find_notes(train: pd.DataFrame, test: pd.DataFrame, known: Sequence[str]) -> Iterator[Note]:
     """What is worth knowing of the columns; `known` are ids and targets."""
     others = [c for c in train if c not in known]
-    shared = [c for c in others if c in test]
-    yield "train only", _names(c for c in others if c not in test), "left out: test does not have them"
-    yield (
-        "test only",
-        _names(c for c in test if c not in train and c not in known),
-        "left out: train does not have them",
-    )
+    shared = [c for c in others if c in test and not is_withheld(train[c], test[c])]
+    yield "train only", _names(c for c in others if c not in shared), "left out: test does not have them"
+    alone = _names(c for c in test if c not in train and c not in known)
+    yield "test only", alone, "left out: train does not have them"
     dates, texts = [c for c in shared if is_date(train[c])], [c for c in shared if is_prose(train[c])]
     yield "dates", _names(dates), "texts that are dates"
     yield "text", _names(texts), "words, nearly different in every row"
@@ -95,20 +92,18 @@ def is_code(values: pd.Series) -> bool:
 
 
 def find_time(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) -> str:
-    """The column in which all of test comes after train; empty where there is none."""
+    """The column in which most of test comes after all of train; empty where there is none."""
     for column in train:
         if column in target or column not in test:
             continue
         before, after = train[column], test[column]
-        if is_numeric_dtype(before) and is_numeric_dtype(after) and TIMES.search(str(column)):
-            pass
-        elif is_date(before) and is_date(after):
+        if is_date(before) and is_date(after):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 before, after = (pd.to_datetime(part, errors="coerce") for part in (before, after))
-        else:
+        elif not (is_numeric_dtype(before) and is_numeric_dtype(after) and TIMES.search(str(column))):
             continue
-        if before.notna().all() and before.nunique() > GROUPS and after.min() > before.max():
+        if before.notna().all() and before.nunique() > GROUPS and (after > before.max()).mean() > 0.5:
             return str(column)
     return ""
 
@@ -132,7 +127,7 @@ def find_group(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) -
             continue
         values, asked = set(inside.unique().tolist()), set(outside.unique().tolist())
         sizes = len(inside) / max(len(values), 1), len(outside) / max(len(asked), 1)
-        enough = min(len(values), len(asked)) >= GROUPS and min(sizes) > 1.2 and len(inside) > MOST * len(train)
-        if enough and values.isdisjoint(asked):
+        many = min(len(values), len(asked)) >= GROUPS or (2 * len(values) >= GROUPS and min(sizes) > LARGE)
+        if many and min(sizes) > 1.2 and len(inside) > MOST * len(train) and values.isdisjoint(asked):
             found[str(column)] = len(values)
     return min(found, key=found.__getitem__, default="")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,8 @@ import pandas as pd
 from kgl.columns import find_group, find_notes, find_time, id_prefix
 from kgl.competition import Competition, data_root, get_fact, of_kind, with_facts
 from kgl.errors import KglError
-from kgl.metrics import MEAN, OWN, get_metric
+from kgl.metric_names import KNOWN, metric_of
+from kgl.metrics import OWN, get_metric
 from kgl.paths import Workspace
 from kgl.tables import ID, labels_of, read_table
 from kgl.target import as_labels, in_label_order
@@ -18,37 +20,9 @@ from kgl.target import as_labels, in_label_order
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".zip", ".gz")
 NAMES = {"sample_submission": "^sample|submission", "train": "train", "test": "test"}
 MOST_LABELS = 1000
+RARE = 0.2  # of the rows: nobody asks for labels that are nearly all the same
+RIVALS = 8  # files of fitting names whose columns are looked at
 SHOWN = 6  # columns in a line of the table
-# Kaggle's wordings of each metric, in lower case without punctuation: sure where all fits, likely where a part does.
-WORDINGS = {
-    "qwk": "(quadratic )?(weighted )?(cohen )?kappa( score)?",
-    "mcc": "matthews correlation coefficient|mcc|matthews corrcoef",
-    "balanced_logloss": "balanced log(arithmic)? ?loss",
-    "balanced_accuracy": "balanced accuracy( score)?|macro averaged? accuracy",
-    "logloss": "((mean )?column ?wise )?(binary |multi ?class )?(log(arithmic)? ?loss|cross entropy)|multi ?class loss",
-    "auc": "((mean )?column ?wise |mean |multi ?class )?((roc )?auc( roc)?( score)?|area under (the )?"
-    "(receiver operating characteristic|roc)( curve)?)|auroc|area under the curve|mcauc",
-    "f1_macro": "macro (averaged )?f1?( ?score)?|f1 macro|f ?score macro|mean f1? ?score macro",
-    "f1": "f1( ?score)?|f ?score beta micro|(mean|micro) f1? ?score|f measure|f ?score",
-    "rmsle": "(root )?mean squared? log(arithmic)? error|rmsle",
-    "rmse": "((mean )?column ?wise )?(root mean squared? error|rmse)|mcrmse|root mean square deviation",
-    "mape": "mean absolute percentage error|mape",
-    "mae": "((mean )?column ?wise )?(mean absolute error|mae)",
-    "r2": "r2( score)?|r squared|coefficient of determination",
-    "accuracy": "(categori[sz]ation |classification )?accuracy( score)?",
-}
-# What contests for beginners score, where Kaggle cannot be asked: no file tells rmse from rmse of logarithms.
-KNOWN = {
-    "titanic": "accuracy",
-    "spaceship-titanic": "accuracy",
-    "digit-recognizer": "accuracy",
-    "nlp-getting-started": "f1",
-    "house-prices-advanced-regression-techniques": "rmse_log",
-    "bike-sharing-demand": "rmsle",
-    "store-sales-time-series-forecasting": "rmsle",
-    "spooky-author-identification": "logloss",
-}
-OTHER = "precision recall|symmetric|smape|average precision|top|gini|@"  # looks alike and is another metric
 
 
 @dataclass(frozen=True)
@@ -118,18 +92,21 @@ def find_facts(
     book.add("target", *_find_target(files, book.competition.id))
     target = book.competition.target
     if not target:
-        raise KglError("no target found: no column is in train and not in test. Name it: kgl init target=<column>")
+        raise KglError("no target, test has all of train's columns: kgl init target=<column> or files.train=<file>.")
     _check_targets(files.train, target)
     _read_labels(workspace, book.competition, files.train)
     wording = (kaggle or {}).get("metric", "")
     book.add("metric", "" if wording else KNOWN.get(competition.slug, ""), "known of this contest")
-    book.add("task", *_find_task(files.train, target, book.competition.metric or _metric_of(wording, target)[0]))
+    metric = book.competition.metric or metric_of(wording, files.train[list(target)])[0]
+    book.add("task", *_find_task(files.train, target, metric, _shown(files, target) or set()))
     task = book.competition.task
     book.add("metric", *_find_metric(task, files, target, wording))
     _add_folds(book, files)
     notes = find_notes(files.train, files.test, (*book.competition.id, *target))
     pictures = of_kind(book.competition.kind, "image_rows")  # they are features enough
     told = [(key, value, why) for key, value, why in notes if value and not (pictures and key == "features")]
+    if lost := int(files.train[list(target)].isna().any(axis=1).sum()):
+        told.append(("no target", (f"{lost:,} rows",), "of train lack it" + (": left out" if len(target) == 1 else "")))
     return [*book.facts, *(Fact(key, value, why, kept=False) for key, value, why in told)]
 
 
@@ -138,7 +115,7 @@ def _add_folds(book: _Book, files: _Files) -> None:
     known, target = book.competition.folds, book.competition.target
     regression = book.competition.task == "regression"
     if not known.scheme and not known.group and (time := find_time(files.train, files.test, target)):
-        book.add("folds.time", time, "all of test comes later than train", sure=False)
+        book.add("folds.time", time, "test comes later than train", sure=False)
     elif not known.scheme and not known.time and (group := _group(book.competition, files)):
         what = "the ids' first part repeats, none is" if ":" in group else "its values repeat, and none is"
         book.add("folds.group", group, f"{what} in both train and test", sure=False)
@@ -175,11 +152,15 @@ def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple
     found = {name: root / path for name in NAMES if (path := get_fact(competition, f"files.{name}"))}
     for name, pattern in NAMES.items():
         fitting = [p for p in paths if re.search(pattern, p.name.lower()) and p not in found.values()]
+        fitting.sort(key=lambda p: (len(p.parts), not re.match(pattern, p.name.lower()), len(p.name)))
         if name not in found and fitting:
-            found[name] = min(fitting, key=lambda p: (len(p.parts), not re.match(pattern, p.name.lower()), len(p.name)))
+            found[name] = _best(name, fitting, found)
             yield f"files.{name}", found[name].relative_to(root).as_posix(), "by its name"
-    left, missing = [p for p in paths if p not in found.values()], [name for name in NAMES if name not in found]
-    missing = [name for name in missing if name != "sample_submission"]
+    left = [p for p in paths if p not in found.values()]
+    missing = [name for name in ("train", "test") if name not in found]
+    alone = len(left) == 1 and [*found] == ["sample_submission"]
+    if alone and _columns(found["sample_submission"]) <= _columns(left[0]):
+        left *= 2  # its rows without a target are the test
     if missing and len(left) != len(missing):
         there = ", ".join(p.name for p in paths[:8])
         advice = f"say kgl init files.{missing[0]}=<name>"
@@ -189,6 +170,24 @@ def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple
         yield f"files.{name}", path.relative_to(root).as_posix(), "no other table is left; train has more columns"
 
 
+def _best(name: str, paths: list[Path], found: Mapping[str, Path]) -> Path:
+    """Of the first by name, all at one depth, the one with most of the sample's columns, or for test of train's."""
+    rivals = [p for p in paths if len(p.parts) == len(paths[0].parts)][:RIVALS]
+    if len(rivals) == 1:
+        return rivals[0]
+    asked, known = (_columns(found[part]) if part in found else set() for part in ("sample_submission", "train"))
+    wanted = known - asked if name == "test" else asked
+    return max(rivals, key=lambda p: len(wanted & _columns(p)))
+
+
+def _columns(path: Path) -> set[str]:
+    """The names of a table's columns; none where it is no table, such as a zip of pictures."""
+    try:
+        return set(map(_bare, read_table(path, most=1)))
+    except KglError:
+        return set()
+
+
 def _read_files(workspace: Workspace, competition: Competition) -> _Files:
     root, files = data_root(workspace, competition), competition.files
     sample = read_table(root / files.sample_submission) if files.sample_submission else None
@@ -196,7 +195,11 @@ def _read_files(workspace: Workspace, competition: Competition) -> _Files:
         added = [ID, *of_kind(competition.kind, "COLUMNS")]
         train, test = (rows(workspace, competition, part).drop(columns=added) for part in ("train", "test"))
         return _Files(train, test, sample)
-    return _Files(read_table(root / files.train), read_table(root / files.test), sample)
+    train, test = (read_table(root / path) for path in (files.train, files.test))
+    if files.train == files.test and sample is not None:  # rows without a target are asked for
+        known = train[[c for c in sample if c in train]].notna().all(axis=1)
+        train, test = train[known], test[~known]
+    return _Files(train, test, sample)
 
 
 def _read_labels(workspace: Workspace, competition: Competition, train: pd.DataFrame) -> None:
@@ -210,7 +213,8 @@ def _read_labels(workspace: Workspace, competition: Competition, train: pd.DataF
 def _find_id(files: _Files) -> tuple[str, ...]:
     test = files.test.columns[files.test.notna().any()]  # a target may stand in test without values
     if files.sample is not None:
-        return tuple(str(c) for c in files.sample if c in test)
+        exact = tuple(str(c) for c in files.sample if c in test)
+        return exact or tuple(str(c) for c in test if _bare(c) == _bare(files.sample.columns[0]))
     candidates = (c for c in test if c in files.train and files.test[c].is_unique and files.train[c].is_unique)
     return tuple(str(c) for c in candidates if "id" in str(c).lower())[:1]
 
@@ -221,7 +225,7 @@ def _find_target(files: _Files, id_columns: Sequence[str]) -> tuple[tuple[str, .
     train_only = [str(c) for c in files.train if c not in test and c not in id_columns]
     if files.sample is None:
         return tuple(train_only[-1:]), "in train, not in test", len(train_only) == 1
-    asked = [str(c) for c in files.sample if c not in id_columns]
+    asked = [str(c) for c in files.sample if _bare(c) not in map(_bare, id_columns)]
     named = tuple(c for c in train_only if _bare(c) in map(_bare, asked))
     if named:
         return named, "in train, not in test, and in the sample submission", True
@@ -236,8 +240,8 @@ def _find_target(files: _Files, id_columns: Sequence[str]) -> tuple[tuple[str, .
     return tuple(train_only[-1:]), "the last column in train that test lacks", False
 
 
-def _bare(column: str) -> str:
-    return column.strip().lower()
+def _bare(column: object) -> str:
+    return str(column).strip().lower()
 
 
 def _ends_of(columns: set[str], labels: set[str]) -> bool:
@@ -252,7 +256,15 @@ def _check_targets(train: pd.DataFrame, target: Sequence[str]) -> None:
             raise KglError(f"train has no column '{name}' to be the target.{nearest(name, map(str, train.columns))}")
 
 
-def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str) -> tuple[str, str, bool]:
+def _shown(files: _Files, target: Sequence[str]) -> set[str] | None:
+    """What the sample submission holds (a label None is not read as one), if that is one column."""
+    if files.sample is None:
+        return None
+    columns = [c for c in files.sample if c in target] or list(files.sample.columns[1:])
+    return set(as_labels(files.sample[columns[0]].dropna())) if len(columns) == 1 else None
+
+
+def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str, shown: set[str]) -> tuple[str, str, bool]:
     """The task, why, and whether that is sure; a metric that is known says a lot."""
     values = [train[name].dropna() for name in target]
     takes = get_metric(metric).takes if metric and not metric.startswith(OWN) else ""
@@ -268,26 +280,17 @@ def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str) -> tuple
         return "binary", f"two labels: {' and '.join(in_label_order(as_labels(values[0]).unique()))}", True
     if not numbers or takes:
         return "multiclass", f"{different} labels" + (f", and the metric {metric}" if numbers else " as text"), True
-    whole = bool((values[0] % 1 == 0).all())
+    if any(" " in text for text in shown):
+        return "multiclass", "the sample submission holds several labels a row", False
+    whole = bool((values[0] % 1 == 0).all()) and not any("." in text for text in shown)
     if whole and different <= 20 and len(values[0]) / different >= 10:
         what = f"{different} whole numbers, each many times (ordinal or regression if they are amounts)"
         return "multiclass", what, False
     return "regression", f"{different} different numbers", True
 
 
-def _metric_of(wording: str, target: Sequence[str]) -> tuple[str, bool]:
-    """The metric that Kaggle's words name, and whether that is sure; empty where they name none."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", wording).lower()  # MulticlassLoss
-    words = " ".join(re.sub(r"[^a-z0-9@]+", " ", apart).split())
-    for fits in (re.fullmatch, re.search):
-        for name, pattern in WORDINGS.items():
-            if fits(rf"\b({pattern})\b", words) and not (fits is re.search and re.search(OTHER, words)):
-                return (MEAN if len(target) > 1 else "") + name, fits is re.fullmatch
-    return "", False
-
-
 def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) -> tuple[str, str, bool]:
-    metric, sure = _metric_of(wording, target)
+    metric, sure = metric_of(wording, files.train[list(target)])
     if metric:
         return metric, f'Kaggle: "{wording}"' + ("" if sure else "; is it the same?"), sure
     look = f'Kaggle says "{wording}"' if wording else "look at the contest's Evaluation page"
@@ -297,11 +300,12 @@ def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) 
         return guess[task], f"usual for the task{logs}; {look}", False
     if files.sample is None:
         return "accuracy", f"usual for labels; {look}", False
-    columns = [c for c in files.sample if c in target] or list(files.sample.columns[1:])
-    labels = set(as_labels(files.train[target[0]].dropna()))
-    shown = set(as_labels(files.sample[columns[0]].dropna()))
-    if len(columns) == 1 and shown <= labels | {"0", "1"}:
-        other = f", 1 for {in_label_order(labels)[-1]}" if shown - labels else ""
+    values, shown = as_labels(files.train[target[0]].dropna()), _shown(files, target)
+    labels = set(values)
+    if shown is not None and (shown <= labels | {"0", "1"} or len(labels) > 2):
+        if len(labels) == 2 and values.value_counts(normalize=True).min() < RARE:
+            return "auc", f"usual where a label is rare; {look}", False
+        other = f", 1 for {in_label_order(labels)[-1]}" if len(labels) == 2 and shown - labels else ""
         return "accuracy", f"the sample submission holds labels{other}; {look}", False
     return "logloss", f"the sample submission holds probabilities; {look}", False
 

@@ -170,6 +170,17 @@ def rmsle(y_true: Array, y_pred: Array) -> float:
     return rmse(np.log1p(y_true), np.log1p(np.maximum(y_pred, 0)))
 
 
+def rmspe(y_true: Array, y_pred: Array) -> float:
+    """Root mean square of the errors as shares of the truth; rows whose truth is 0 do not count."""
+    known = y_true != 0
+    return rmse(np.ones(known.sum()), y_pred[known] / y_true[known]) if known.any() else float("nan")
+
+
+def smape(y_true: Array, y_pred: Array) -> float:
+    """Mean of the errors as percentages of the mean of truth and prediction, 0 where both are 0."""
+    return float(200 * np.mean(np.abs(y_true - y_pred) / np.maximum(np.abs(y_true) + np.abs(y_pred), EPSILON)))
+
+
 def r2(y_true: Array, y_pred: Array) -> float:
     """The share of the variance that is explained; nan where the truth is constant."""
     constant = (y_true == y_true[0]).all()
@@ -193,6 +204,9 @@ METRICS = {
         Metric(rmse, False, "values", "rmse", "rmse"),
         Metric(rmse_log, False, "values", "rmse_log", "rmse_log"),
         Metric(lambda y, p: np.mean(np.abs(y - p)), False, "values", "mae", "mae"),
+        Metric(lambda y, p: np.median(np.abs(y - p)), False, "values", "mae", "medae"),
+        Metric(rmspe, False, "values", "rmsle", "rmspe"),
+        Metric(smape, False, "values", "rmsle", "smape"),
         Metric(rmsle, False, "values", "rmsle", "rmsle"),
         Metric(r2, True, "values", "rmse", "r2"),
         Metric(lambda y, p: np.mean(np.abs(y - p) / np.maximum(np.abs(y), EPSILON)), False, "values", "mape", "mape"),

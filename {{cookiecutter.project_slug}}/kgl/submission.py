@@ -37,6 +37,7 @@ class Form:
     cells: for each other column either the texts it may hold, by label, or None where it holds numbers.
     prediction: for each other column the index of the prediction column that fills it.
     bounds: between which the numbers must lie: 0 and 1 for probabilities, from 0 where the metric takes logarithms.
+    places: how many labels a cell holds, the likeliest first.
     """
 
     columns: tuple[str, ...]
@@ -45,6 +46,7 @@ class Form:
     cells: Mapping[str, Mapping[str, str] | None]
     prediction: Mapping[str, int]
     bounds: tuple[float, float]
+    places: int = 1
 
 
 def find_form(
@@ -81,13 +83,19 @@ def find_form(
         cells=cells,
         prediction=dict.fromkeys(others, 0) if as_labels and target.one_label else _sources(target, others),
         bounds=_bounds(competition.metric, not as_labels and target.columns[0].startswith("p_")),
+        places=_places(set(sample[others[0]]), set(written)) if in_words and target.task == "multiclass" else 1,
     )
+
+
+def _places(shown: set[str], labels: set[str]) -> int:
+    """How many labels are ranked in a cell of the sample, such as "14 3 92"."""
+    cells = [text.split() for text in shown - labels]
+    return max((len(cell) for cell in cells if labels.issuperset(cell)), default=1)
 
 
 def _bounds(metric: str, probability: bool) -> tuple[float, float]:
-    return (0.0 if probability or metric.removeprefix(MEAN) in NOT_BELOW_0 else -np.inf), (
-        1.0 if probability else np.inf
-    )
+    low = 0.0 if probability or metric.removeprefix(MEAN) in NOT_BELOW_0 else -np.inf
+    return low, 1.0 if probability else np.inf
 
 
 def _id_cells(ids: pd.Series, columns: list[str]) -> pd.DataFrame:
@@ -98,12 +106,9 @@ def _id_cells(ids: pd.Series, columns: list[str]) -> pd.DataFrame:
 
 def _rows_of(sample: pd.DataFrame, ids: list[str], test_ids: pd.Series) -> pd.Series:
     """By id; where test has none, the sample's rows are those of test, in the same order."""
-    by_id = text_ids(sample, ids)
-    if by_id is not None:
-        return by_id
-    return (
-        test_ids if len(sample) == len(test_ids) else pd.Series(numbered("r", range(1, len(sample) + 1)), dtype="str")
-    )
+    by_id, count = text_ids(sample, ids), len(sample)
+    by_place = test_ids if count == len(test_ids) else pd.Series(numbered("r", range(1, count + 1)), dtype="str")
+    return by_place if by_id is None else by_id
 
 
 def _sources(target: Target, columns: list[str]) -> dict[str, int]:
@@ -163,6 +168,9 @@ def build_submission(form: Form, target: Target, predictions: pd.DataFrame, rule
         source = form.prediction[column]
         if words is None:
             built[column] = values[:, source]
+        elif form.places > 1:
+            ranked = np.array(list(words.values()), dtype=object)[np.argsort(-values, axis=1, kind="stable")]
+            built[column] = [" ".join(row) for row in ranked[:, : form.places]]
         else:
             built[column] = np.array(list(words.values()), dtype=object)[codes if codes.ndim == 1 else codes[:, source]]
     return built[list(form.columns)]
@@ -285,7 +293,9 @@ def _cells_fault(cells: pd.Series, form: Form) -> str | None:
     words, numbers = form.cells[str(cells.name)], pd.to_numeric(cells, errors="coerce")
     faults = [("is empty", cells.str.strip() == "")]
     if words is not None:
-        faults += [(f"is not one of {', '.join(list(words.values())[:10])}", ~cells.isin(list(words.values())))]
+        known = set(words.values())
+        strange = [not known.issuperset(cell.split() if form.places > 1 else [cell]) for cell in cells]
+        faults += [(f"is not one of {', '.join(list(words.values())[:10])}", pd.Series(strange))]
     else:
         faults += [("is no number", numbers.isna()), ("is infinite", np.isinf(numbers))]
     if np.isfinite(form.bounds).any():

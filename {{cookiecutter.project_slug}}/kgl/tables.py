@@ -82,7 +82,9 @@ def load_data(workspace: Workspace) -> Data:
     train, test = _checked(_with_external_ids(loaded[0]), "train"), _checked(loaded[1], "test")
     target = find_target(train, competition)
     hidden = {*target.names, EXTERNAL}
-    shared = [c for c in train.columns if c in test.columns and c not in hidden]
+    shared = [c for c in train.columns if c in test.columns and c not in hidden and not is_withheld(train[c], test[c])]
+    if not set(shared) - {ID, *competition.id}:
+        raise KglError("train and test share no column to learn from: join further tables in load() of contest.py.")
     for column in shared:
         if is_numeric_dtype(train[column]) != is_numeric_dtype(test[column]):
             test = test.assign(**{str(column): _of_one_kind(train[column], test[column])})
@@ -94,8 +96,13 @@ def load_data(workspace: Workspace) -> Data:
         y=target.encode(train),
         target=target,
         competition=competition,
-        train_only=tuple(str(c) for c in train.columns if c not in test.columns and c not in hidden),
+        train_only=tuple(str(c) for c in train.columns if c not in shared and c not in hidden),
     )
+
+
+def is_withheld(train: pd.Series, test: pd.Series) -> bool:
+    """Whether test has no value of a column where train makes ten or more likely: it is not known before the target."""
+    return bool(test.isna().all() and train.notna().mean() * len(test) > 10)
 
 
 def call_contest(name: str, *arguments: Any) -> Any:
@@ -161,12 +168,12 @@ def _checked(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def read_train() -> pd.DataFrame:
-    """The training file as it is, with the text column `__id__`."""
+    """The training file as it is, with the text column `__id__`, without rows that lack the (one) target."""
     return _read_rows("train")
 
 
 def read_test() -> pd.DataFrame:
-    """The test file as it is, with the text column `__id__`."""
+    """The test file as it is, with the text column `__id__`; of a file that is both, the rows without a target."""
     return _read_rows("test")
 
 
@@ -185,7 +192,8 @@ def _read_rows(name: str) -> pd.DataFrame:
     competition = load_competition(workspace)
     competition.require(f"files.{name}")
     path = data_root(workspace, competition) / getattr(competition.files, name)
-    labels = competition.target if name == "train" and competition.task in ("binary", "multiclass") else ()
+    target, one_file = competition.target, competition.files.train == competition.files.test
+    labels = target if competition.task in ("binary", "multiclass") and (name == "train" or one_file) else ()
     rows = read_table(path, text=(*competition.id, *labels))
     for label in set(labels) & set(rows):
         rows[label] = labels_of(rows[label])
@@ -197,7 +205,10 @@ def _read_rows(name: str) -> pd.DataFrame:
         ids = pd.Series(numbered("r", range(1, len(rows) + 1)), index=rows.index, dtype="str")
     rows = rows.drop(columns=ID, errors="ignore")
     rows.insert(0, ID, ids)
-    return rows
+    if len(target) != 1 or target[0] not in rows or not (name == "train" or one_file):
+        return rows
+    known = rows[target[0]].notna()  # a row without it teaches nothing
+    return rows[known if name == "train" else ~known]
 
 
 def labels_of(cells: pd.Series) -> pd.Series:
@@ -219,12 +230,13 @@ def text_ids(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series | None:
     return pd.Series([json.dumps(list(row)) for row in zip(*parts, strict=True)], index=rows.index, dtype="str")
 
 
-def read_table(path: Path, *, text: Sequence[str] | str = ()) -> pd.DataFrame:
+def read_table(path: Path, *, text: Sequence[str] | str = (), most: int | None = None) -> pd.DataFrame:
     """Read csv, tsv, json, jsonl or parquet, zipped or not.
 
     Args:
         path: the file; the format is told by its ending.
         text: columns to read as text exactly as they are ('0001', 'NA'), or "all".
+        most: rows of a csv or tsv to read; None for all.
 
     Raises:
         KglError: the file is missing, empty or cannot be read.
@@ -236,7 +248,7 @@ def read_table(path: Path, *, text: Sequence[str] | str = ()) -> pd.DataFrame:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # convert_dates, which pandas before 4 still needs
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would lose cells
-            rows = _read_any(path, text)
+            rows = _read_any(path, text, most)
     except pd.errors.EmptyDataError:
         raise KglError(f"{path} is empty; download or make it again.") from None
     except Exception as error:  # each format and archive has errors of its own
@@ -245,7 +257,7 @@ def read_table(path: Path, *, text: Sequence[str] | str = ()) -> pd.DataFrame:
     return rows.assign(**{column: rows[column].astype("str").fillna("") for column in wanted})
 
 
-def _read_any(path: Path, text: Sequence[str] | str) -> pd.DataFrame:
+def _read_any(path: Path, text: Sequence[str] | str, most: int | None) -> pd.DataFrame:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = next((suffix for suffix in reversed(suffixes) if suffix not in ARCHIVES), ".csv")
     if kind == ".parquet":
@@ -253,6 +265,7 @@ def _read_any(path: Path, text: Sequence[str] | str) -> pd.DataFrame:
     if kind in (".json", ".jsonl"):
         return _read_json(path, lines=kind == ".jsonl")
     options: dict[str, Any] = {"sep": "\t" if kind == ".tsv" else ",", "index_col": False, "low_memory": False}
+    options |= {"nrows": most, "na_values": ["?"]}
     try:
         return _read_csv(path, text, options | {"encoding": "utf-8-sig"})
     except UnicodeDecodeError:
@@ -279,8 +292,14 @@ def _plain(cell: Any) -> Any:
 
 
 def _read_csv(path: Path, text: Sequence[str] | str, options: dict[str, Any]) -> pd.DataFrame:
-    """Text columns are read by themselves: beside others, pandas takes 'NA' and blanks for missing even there."""
-    exact = options | {"dtype": "str", "keep_default_na": False, "low_memory": True}
+    """Text columns are read by themselves: beside others, pandas takes 'NA' and blanks for missing even there.
+
+    A header without commas may have other signs between its names.
+    """
+    header = [*pd.read_csv(path, **options | {"nrows": 0})]
+    if len(header) == 1 and (other := [sign for sign in ";\t|" if sign in header[0]]):
+        options = options | {"sep": other[0]}
+    exact = options | {"dtype": "str", "keep_default_na": False, "na_values": None, "low_memory": True}
     rows: pd.DataFrame = pd.read_csv(path, **exact) if text == "all" else _read_typed(path, options)
     if text != "all" and (wanted := [str(column) for column in rows if column in text]):
         rows[wanted] = pd.read_csv(path, usecols=wanted, **exact)[wanted]

@@ -305,7 +305,11 @@ def test_the_whole_suite_ends_in_time_in_a_checked_submission(
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_from_the_files_to_a_checked_submission(name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    shape = SHAPES[name]
+    pass_through(SHAPES[name], tmp_path, monkeypatch)
+
+
+def pass_through(shape: Shape, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is found, and the submission has a row for each of test."""
     made = made_of(tmp_path / "any", shape)
     monkeypatch.chdir(made.root)
     for variable in ("HOME", "USERPROFILE"):
@@ -321,4 +325,4 @@ def test_from_the_files_to_a_checked_submission(name: str, tmp_path: Any, monkey
     done = made.kgl("train", shape.model)
     assert done.status == 0, done.err
     lines = check_run(made.workspace, f"{shape.model}-001").read_text().splitlines()
-    assert len(lines) == T + 1 and re.fullmatch(shape.line, lines[1]), lines[:2]
+    assert len(lines) == len(shape.test) + 1 and re.fullmatch(shape.line, lines[1]), lines[:2]

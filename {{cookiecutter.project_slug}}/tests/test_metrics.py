@@ -44,6 +44,9 @@ BY_HAND = [
     ("rmsle", [0.0, 3.0], [1.0, 3.0], math.sqrt(math.log(2) ** 2 / 2)),
     ("r2", [1.0, 2.0, 3.0], [1.0, 2.0, 2.0], 1 - 1 / 2),
     ("mape", [10.0, 20.0], [11.0, 15.0], (0.1 + 0.25) / 2),
+    ("medae", [1.0, 2.0, 4.0], [2.0, 2.0, 9.0], 1.0),
+    ("rmspe", [10.0, 20.0, 0.0], [11.0, 15.0, 5.0], math.sqrt((0.1**2 + 0.25**2) / 2)),
+    ("smape", [10.0, 0.0, 4.0], [30.0, 0.0, 4.0], 100 * (20 / 20) / 3),
     ("mean_rmse", [[0.0, 1.0], [0.0, 1.0]], [[3.0, 1.0], [3.0, 3.0]], (3 + math.sqrt(2)) / 2),
     ("mean_r2", [[1.0, 0.0], [2.0, 0.0], [3.0, 3.0]], [[1.0, 0.0], [2.0, 0.0], [2.0, 3.0]], (1 / 2 + 1) / 2),
     ("mean_logloss", [[1, 0]], [[0.8, 0.4]], -(math.log(0.8) + math.log(0.6)) / 2),
@@ -68,6 +71,9 @@ EXPECTED = {  # name: (greater is better, takes, loss)
     "rmsle": (False, "values", "rmsle"),
     "r2": (True, "values", "rmse"),
     "mape": (False, "values", "mape"),
+    "medae": (False, "values", "mae"),
+    "rmspe": (False, "values", "rmsle"),
+    "smape": (False, "values", "rmsle"),
 }
 
 
@@ -121,7 +127,7 @@ def test_every_loss_is_a_smooth_metric_that_is_its_own_loss_and_smaller_is_bette
 def test_a_perfect_prediction_beats_a_wrong_one(name: str) -> None:
     metric = METRICS[name]
     truth = np.array([0, 1, 1, 0, 1]) + (metric.takes == "values")
-    perfect, wrong = metric.score(truth, truth), metric.score(truth, truth[[1, 1, 0, 3, 4]])
+    perfect, wrong = metric.score(truth, truth), metric.score(truth, truth[[1, 0, 0, 3, 4]])
     assert perfect == pytest.approx(1 if metric.greater_is_better else 0, abs=1e-14)
     assert metric.gain(perfect, wrong) > 0 > metric.gain(wrong, perfect)
 

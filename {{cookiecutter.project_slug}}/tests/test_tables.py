@@ -274,7 +274,14 @@ def test_a_column_all_missing_and_infinite_values_are_no_hindrance(tiny: Tiny) -
 
 @pytest.mark.parametrize(
     ("train", "test"),
-    [("", "text"), ("1.5", ""), ("text", ""), ("text", "1.5"), ("True", ["", "False"]), (["", "False"], "True")],
+    [
+        ("", "text"),
+        ("1.5", ["", "2"]),
+        ("text", ["", "a"]),
+        ("text", "1.5"),
+        ("True", ["", "False"]),
+        (["", "False"], "True"),
+    ],
 )
 def test_columns_that_pandas_reads_otherwise_in_train_and_test_are_made_alike(
     tiny: Tiny, train: Any, test: Any
@@ -289,9 +296,9 @@ def test_columns_that_pandas_reads_otherwise_in_train_and_test_are_made_alike(
 
 def test_numbers_in_train_that_are_text_in_test_are_told(tiny: Tiny) -> None:
     rows = tiny.frame("test.csv")
-    tiny.save("test.csv", rows.assign(size=["?", *rows["size"][1:]]))
+    tiny.save("test.csv", rows.assign(size=["?", "few", *rows["size"][2:]]))  # a question mark is a missing value
     result = tiny.kgl("train", "constant")
-    assert (result.status, "column 'size' holds numbers in train, but '?' in test" in result.err) == (1, True)
+    assert (result.status, "column 'size' holds numbers in train, but 'few' in test" in result.err) == (1, True)
 
 
 def test_duplicate_ids_train_as_a_group(tiny: Tiny) -> None:

@@ -101,8 +101,6 @@ def test_as_labels_agrees_between_files_that_pandas_reads_differently() -> None:
 @pytest.mark.parametrize(
     ("cell", "task", "sentence"),
     [
-        ("", "binary", "target 'label' is missing in 1 of 60 training rows"),
-        ("NA", "binary", "texts such as NA and None are read as missing"),
         ("inf", "regression", "target 'label' is infinite in 1 of 60 training rows"),
         ("2", "binary", "3 labels in train (0, 1, 2), but task binary needs two"),
         ("x", "regression", "target 'label' should be numbers, got 'x'"),
@@ -116,6 +114,17 @@ def test_a_bad_cell_of_the_target_is_one_sentence_and_status_1(tiny: Tiny, cell:
         tiny.replace("competition.toml", '"accuracy"', '"rmse"')
     result = tiny.kgl("train", "constant")
     assert (result.status, sentence in result.err, len(result.err.splitlines())) == (1, True, 1), result.err
+
+
+def test_several_targets_that_are_missing_in_part_are_refused(tiny: Tiny) -> None:
+    rows = tiny.frame("train.csv")
+    tiny.save("train.csv", rows.assign(other=["NA", *rows["label"][1:]]))
+    for old, new in (('["label"]', '["label", "other"]'), ('"binary"', '"multilabel"'), ('"accuracy"', '"mean_auc"')):
+        tiny.replace("competition.toml", old, new)
+    result = tiny.kgl("train", "constant")
+    assert (result.status, len(result.err.splitlines())) == (1, 1), result.err
+    assert "target 'other' is missing in 1 of 60 training rows" in result.err
+    assert "texts such as NA and None are read as missing" in result.err
 
 
 def test_a_label_of_one_row_trains_without_a_warning(tiny: Tiny) -> None:
