@@ -35,12 +35,12 @@ SAME_ON_GPU = 1e-2
 class Limits:
     """What Kaggle allows: hours for all, and memory. rows: how many the test set is expected to have there."""
 
-    hours: float = 9.0
-    memory_gb: float = 30.0
-    rows: int | None = None
+    hours: float
+    memory_gb: float
+    rows: int | None
 
 
-def check(workspace: Workspace, build: Build, limits: Limits | None = None, *, say: Say) -> str:
+def check(workspace: Workspace, build: Build, limits: Limits, *, say: Say) -> str:
     """Run a notebook twice, with fewer and with more test rows than there are, and judge what it writes.
 
     Returns:
@@ -49,7 +49,6 @@ def check(workspace: Workspace, build: Build, limits: Limits | None = None, *, s
     Raises:
         KglError: what broke, in which cell (status 1).
     """
-    limits = limits or Limits()
     use_workspace(workspace)
     known = read_predictions(workspace, build.run, "test")
     runs: list[tuple[int, float]] = []
@@ -121,7 +120,8 @@ class Stage:
         """
         folder, log = self.root / "tmp", self.build.folder / "check.log"
         cells, foreign = read_cells(self.build.kernel), foreign_modules()
-        task: dict[str, Any] = {
+        write_json(folder / "report.json", {"cell": 0, "tried": [], "done": False})
+        task = {
             "cells": cells,
             "workspace": str(self.workspace.root),
             "report": str(folder / "report.json"),
@@ -133,9 +133,7 @@ class Stage:
         fence = ["unshare", "-rn"] if _can_unshare() else []
         with log.open("wb") as output:
             status = self._start([*fence, sys.executable, "-P", runner.__file__, str(folder / "task.json")], output)
-        report: dict[str, Any] = {"cell": 0, "tried": [], "done": False}
-        if Path(task["report"]).is_file():
-            report = read_json(Path(task["report"]))
+        report: dict[str, Any] = read_json(folder / "report.json")
         if not report["done"]:
             raise KglError(f"{_broken(report, status, cells, self.limits, foreign)}. Its output: {log}")
         return report | {"fence": "unshare" if fence else "a hook in Python"}
@@ -178,12 +176,11 @@ def _broken(
         return f"too slow: {where} was not done after {limits.hours:g} h"
     if "error" not in report:
         return f"{where} ended the process with status {status}; memory (limit {limits.memory_gb:g} GB)?"
+    said = f"{where}, line {report['line']}: {report['error'].rstrip('.')}"
     if (module := str(report["module"]).partition(".")[0]) in foreign:
-        advice = (
-            f"Kaggle's image is not known to have it, and no wheel is packed: build with --package {foreign[module]}"
-        )
-        return f"{where}, line {report['line']}: {report['error']}; {advice}"
-    return f"{where}, line {report['line']}: {report['error'].rstrip('.')}"
+        advice = f"no wheel is packed: build with --package {foreign[module]}"
+        return f"{said}; Kaggle's image is not known to have it, and {advice}"
+    return said
 
 
 def _check_file(stage: Stage, hidden: Hidden, known: pd.DataFrame) -> None:
@@ -214,7 +211,7 @@ def _check_file(stage: Stage, hidden: Hidden, known: pd.DataFrame) -> None:
     wrong = ~np.isclose(new, old, rtol=near, atol=near).all(axis=1)
     if wrong.any():
         worst = np.nanmax(np.abs(new - old), initial=0)
-        raise KglError(
-            f"{wrong.sum():,} of {len(wrong):,} rows are predicted otherwise than in runs/{run.run}/test.parquet "
-            f"(by up to {worst:.2g}): does load() or a feature look at other test rows?"
+        otherwise = (
+            f"{wrong.sum():,} of {len(wrong):,} rows are predicted otherwise than in runs/{run.run}/test.parquet"
         )
+        raise KglError(f"{otherwise} (by up to {worst:.2g}): does load() or a feature look at other test rows?")

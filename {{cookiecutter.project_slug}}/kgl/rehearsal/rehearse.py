@@ -1,31 +1,19 @@
 """`kgl rehearse`: the commands of a first evening against the practice Kaggle, in a workspace that is thrown away."""
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from kgl.child import run_kgl
 from kgl.competition import load_competition
 from kgl.errors import KglError
 from kgl.paths import Workspace, write_text
 from kgl.rehearsal.server import PracticeKaggle, Submission
 from kgl.session import Say
 
-NOT_COPIED = (
-    ".*",
-    "data",
-    "runs",
-    "notebooks",
-    "tests",
-    "reports",
-    "__pycache__",
-    "*.egg-info",
-    "uv.lock",
-    "submissions.jsonl",
-)
+NOT_COPIED = (".*", "data", "runs", "notebooks", "tests", "reports", "__pycache__", "*.egg-info", "uv.lock", "*.jsonl")
 SAMPLES = {"image": "kgl.rehearsal.digits"}  # by kind; the others are table contests
 
 
@@ -66,23 +54,6 @@ def rehearse(workspace: Workspace, say: Say = print) -> Submission:
 
 def _run(command: Sequence[str], folder: Path, environment: dict[str, str], say: Say) -> None:
     say(f"$ kgl {' '.join(command)}")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kgl", *command],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
-    try:
-        for line in process.stdout or ():
-            say(f"    {line.rstrip()}")
-        status = process.wait()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
+    status, _ = run_kgl(command, folder, environment, lambda line: say(f"    {line}"))
     if status:
         raise KglError(f"the rehearsal ended at kgl {command[0]} (exit status {status}); its reason stands above.")
