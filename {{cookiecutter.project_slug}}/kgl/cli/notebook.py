@@ -43,13 +43,12 @@ def build(run: str | None, gpu: bool, internet: bool, no_wheels: bool, packages:
 @click.option("--memory", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="GB.")
 def check(run: str | None, rows: int | None, hours: float, memory: float) -> None:
     """Run the built notebook here as Kaggle will: cut off from the network, with another number of test rows."""
-    from kgl.notebook.check import Limits
     from kgl.notebook.check import check as check_build
     from kgl.notebook.kernel import find_build
 
     workspace = find_workspace()
-    limits = Limits(hours=hours, memory_gb=memory, rows=rows)
-    click.echo(check_build(workspace, find_build(workspace, run), limits, say=notice))
+    build = find_build(workspace, run)
+    click.echo(check_build(workspace, build, hours=hours, memory_gb=memory, rows=rows, say=notice))
 
 
 @notebook.command()

@@ -129,10 +129,8 @@ def _show_file(file: "Path", labels: list[str], competition: "Competition") -> N
 def _propose(workspace: "Workspace", competition: "Competition") -> None:
     from kgl.final import final_two
     from kgl.fold_file import current_hash
-    from kgl.paths import use_workspace
 
     competition.require("metric")
-    use_workspace(workspace)  # for a metric of contest.py
     chosen, warnings = final_two(workspace, competition.metric, current_hash(workspace, competition.folds))
     for warning in warnings:
         click.echo(warning)

@@ -1,7 +1,6 @@
 """A contest's files with another test set: other rows in another order, as Kaggle swaps them when it scores."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from kgl.competition import Competition, data_root, of_kind
 from kgl.errors import KglError
+from kgl.notebook.inside import link
 from kgl.paths import Workspace
 from kgl.tables import ID, numbered, read_table, text_ids
 
@@ -91,15 +91,6 @@ def _mirror(root: Path, folder: Path, changed: set[Path]) -> None:
             link(path, folder / path.name)
         elif path not in changed:
             _mirror(path, folder / path.name, changed)
-
-
-def link(path: Path, there: Path) -> None:
-    """A link, or a copy where the system allows none."""
-    there.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        there.symlink_to(path.resolve(), target_is_directory=path.is_dir())
-    except OSError:
-        shutil.copytree(path, there) if path.is_dir() else shutil.copy(path, there)
 
 
 def _link_pictures(root: Path, folder: Path, test_dir: str, paths: list[str], choice: Choice) -> None:

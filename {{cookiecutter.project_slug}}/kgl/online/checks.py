@@ -1,6 +1,7 @@
 """The online part of kgl doctor: credentials, client, and what Kaggle says. It ends in time whatever hangs."""
 
 import importlib.metadata
+import os
 import shutil
 import sys
 import threading
@@ -50,7 +51,7 @@ def _credentials() -> Iterator[Finding]:
         else:
             mend = "remove what is not wanted: a stale token would block good keys"
             yield Finding("warn", f"the {source.kind} in {source.place} is shadowed by {found[0].place}", mend)
-        if source.open_to_others:
+        if source.path and os.name != "nt" and source.path.stat().st_mode & 0o077:  # Windows' modes say nothing
             yield Finding("warn", f"{source.path} can be read by other users", f"chmod 600 {source.path}")
     for path in {folder / "kaggle.json" for folder in config_folders()} - {source.path for source in found}:
         if path.is_file():

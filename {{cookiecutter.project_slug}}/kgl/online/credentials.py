@@ -22,11 +22,6 @@ class Source:
     kind: str
     path: Path | None = None
 
-    @property
-    def open_to_others(self) -> bool:
-        """Whether other users of this machine can read the file (Windows' modes say nothing)."""
-        return os.name != "nt" and self.path is not None and bool(self.path.stat().st_mode & 0o077)
-
 
 def sources() -> list[Source]:
     """Every place with credentials in the order in which the client asks them: the first is in force."""

@@ -14,7 +14,6 @@ from kgl.rehearsal.server import PracticeKaggle, Submission
 from kgl.session import Say
 
 NOT_COPIED = (".*", "data", "runs", "notebooks", "tests", "reports", "__pycache__", "*.egg-info", "uv.lock", "*.jsonl")
-SAMPLES = {"image": "kgl.rehearsal.digits"}  # by kind; the others are table contests
 
 
 def rehearse(workspace: Workspace, say: Say = print) -> Submission:
@@ -36,7 +35,7 @@ def rehearse(workspace: Workspace, say: Say = print) -> Submission:
         shutil.copytree(workspace.root, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
         commands = [["download"], ["baseline"], ["board"], ["submit", "--yes"]]
         facts = load_competition(workspace)
-        sample = import_module(SAMPLES.get(facts.kind, "kgl.rehearsal.titanic"))
+        sample = import_module(f"kgl.rehearsal.{'digits' if facts.kind == 'image' else 'titanic'}")
         if facts.target != ("Survived",):  # starter titanic knows the facts of its sample
             write_text(copy / "competition.toml", sample.FACTS)
             commands.insert(1, ["init", "--yes"])
