@@ -9,42 +9,23 @@ Endpoints are those of the API (`ListSubmissions`), `storage`, `upload`, and `*`
 wire is Kaggle's where that is known (status, JSON, reasons); the wording of some messages is assumed.
 """
 
-import csv
-import io
-import re
-import secrets
 import socket
 import struct
 import sys
 import threading
 import time
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from hashlib import md5
 from pathlib import Path
 from random import Random
 from typing import Self, cast
 
 from kgl.rehearsal.contest import PracticeContest
-from kgl.rehearsal.server import PIECE, Exchange, Json, PracticeKaggle, Submission
+from kgl.rehearsal.server import Exchange, Json
+from tests.kaggle_strict import Refused, StrictExchange, StrictKaggle
 
-DATE = "Thu, 01 Jan 2026 00:00:00 GMT"  # of the contest's files
 Fault = Callable[["FaultyExchange"], bool]  # sets the exchange up, or answers itself and says so
 Place = int | Callable[[int], int]  # a byte, or a function of the number of bytes
-
-
-class Refused(Exception):
-    """An answer that is an error, in the JSON shape of Kaggle's."""
-
-    def __init__(self, code: int, message: str, status: str = "", reason: str = "") -> None:
-        super().__init__(message)
-        self.code, details = code, [{"reason": reason}] if reason else []
-        self.body: Json = {"error": {"code": code, "message": message, "status": status, "details": details}}
-
-
-class BadSubmission(Exception):
-    """Kaggle took the file, but it cannot be scored: the submission ends as ERROR with this description."""
 
 
 @dataclass
@@ -69,8 +50,8 @@ class Play:
     after: int
 
 
-class FaultyExchange(Exchange):
-    """An exchange that can lose, cut, spoil and delay what it reads and writes, and sends files by ranges as well."""
+class FaultyExchange(StrictExchange):
+    """An exchange that can lose, cut, spoil and delay what it reads and writes."""
 
     asked: Asked
     released: threading.Event
@@ -83,39 +64,15 @@ class FaultyExchange(Exchange):
         self.end = self.close
         self.lost, self.spoilt, self.rate, self.sent = False, -1, 0.0, 0
 
-    def body(self) -> bytes:
-        return b"".join(self.pieces())
-
-    def arriving(self) -> Iterator[bytes]:
-        """The request's body as it comes in, by length or (requests does so with empty files) in chunks."""
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            while size := int(self.rfile.readline().strip() or b"0", 16):
-                yield self.rfile.read(size + 2)[:-2]
-            self.rfile.readline()
-        left = int(self.headers.get("Content-Length") or 0)
-        while left and (piece := self.rfile.read1(min(left, PIECE))):
-            left -= len(piece)
-            yield piece
-
     def pieces(self) -> Iterator[bytes]:
         at = _place(self.cut_body, int(self.headers.get("Content-Length") or 0))
-        for piece in self.arriving():
+        for piece in super().pieces():
             if at is not None and self.asked.size + len(piece) > at:
                 yield piece[: at - self.asked.size]
                 self.asked.size = at
                 self.end()
             self.asked.size += len(piece)
             yield piece
-
-    def send_file(self, content: bytes, first: int = 0, **headers: object) -> None:
-        """A file, or its rest if Range asks for that and the file is still the one that If-Range means."""
-        tag, size = f'"{md5(content).hexdigest()}"', len(content)
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        first = int(wanted[1]) if wanted and self.headers.get("If-Range", tag) in (tag, DATE) else 0
-        if first and first >= size:
-            return self.send(416, Content_Range=f"bytes */{size}")
-        about: Json = {"Content_Range": f"bytes {first}-{size - 1}/{size}"} if first else {}
-        super().send_file(content, first, Accept_Ranges="bytes", ETag=tag, Last_Modified=DATE, **about)
 
     def head(self, code: int, length: int, **headers: object) -> None:
         if self.lost:
@@ -161,8 +118,8 @@ def _place(place: Place | None, length: int) -> int | None:
     return place(length) if callable(place) else place
 
 
-class FaultyKaggle(PracticeKaggle):
-    """The practice Kaggle that plays faults, refuses what Kaggle refuses, and notes what it was asked."""
+class FaultyKaggle(StrictKaggle):
+    """The practice Kaggle that plays faults and notes what it was asked."""
 
     exchange = FaultyExchange
 
@@ -173,12 +130,6 @@ class FaultyKaggle(PracticeKaggle):
         self.facts: Json = {}  # more or other facts of the contest
         self.neighbours: list[str] = []  # slugs that a search finds before the contest
         self.archive: bytes | None = None  # sent in place of the packed files
-        self.zip_from = 1_000_000  # bytes; text files from this size on are sent as "<name>.zip"
-        self.packed: dict[str, bytes] = {}
-        self.key = secrets.token_hex(16)
-        legacy = b64encode(f"{self.username}:{self.key}".encode()).decode()
-        self.legacy = f"Basic {legacy}"
-        self.unknown_is_forbidden = False  # an unknown contest answers 403, as some do, in place of 404
         self.released = threading.Event()
 
     def play(self, endpoint: str, fault: Fault, *, times: float = 1, after: int = 0) -> Self:
@@ -204,12 +155,8 @@ class FaultyKaggle(PracticeKaggle):
         with self.lock:
             self.asked.append(asked)
             fault = self._next(asked.endpoint)
-        try:
-            if fault is None or not fault(faulty):
-                self.authenticate(faulty)
-                super().serve(faulty)
-        except Refused as refused:
-            faulty.send(refused.code, refused.body)
+        if fault is None or not fault(faulty):
+            super().serve(faulty)
 
     def _next(self, endpoint: str) -> Fault | None:
         for play in self.plays:
@@ -222,94 +169,10 @@ class FaultyKaggle(PracticeKaggle):
             return play.fault
         return None
 
-    # What Kaggle refuses
-
-    def authenticate(self, exchange: FaultyExchange) -> None:
-        """Who asks?"""
-        known = (f"Bearer {self.token}", self.legacy)
-        if exchange.endpoint not in ("upload", "storage") and exchange.headers.get("Authorization") not in known:
-            _drain(exchange)
-            raise Refused(401, "Request is missing valid authentication credentials", "UNAUTHENTICATED")
-
-    def call(self, endpoint: str, request: Json) -> Json | str:
-        if request.get("competitionName", self.contest.slug) != self.contest.slug:
-            if self.unknown_is_forbidden:
-                raise Refused(403, "Permission 'competitions.get' was denied", "PERMISSION_DENIED")
-            raise Refused(404, f"Competition not found: {request['competitionName']}", "NOT_FOUND")
-        if not self.contest.entered and re.match("DownloadData|StartSubmission|Create", endpoint):
-            sentence = "You must accept this competition's rules before you'll be able to download files or submit."
-            raise Refused(403, sentence, "PERMISSION_DENIED", "RulesAcceptanceRequired")
-        try:
-            return super().call(endpoint, request)
-        except AttributeError:
-            raise Refused(404, f"The practice Kaggle has no {endpoint}", "NOT_FOUND") from None
-
-    def api_introspect_token(self, request: Json) -> Json:
-        return super().api_introspect_token(request) if request.get("token") == self.token else {}
-
-    def api_create_submission(self, request: Json) -> Json:
-        upload, content = self.uploads.get(request.get("blobFileTokens", ""), ({}, b""))
-        if len(content) != upload.get("contentLength", 0) or not upload:
-            raise Refused(400, "The uploaded file was not found", "INVALID_ARGUMENT")
-        if not self.api_get_submission_limits({})["numAllowedNow"]:
-            sentence = f"Your team has used its daily Submission allowance ({self.contest.daily_limit}) today"
-            raise Refused(400, f"Submission not allowed: {sentence}, please try again tomorrow UTC.")
-        return super().api_create_submission(request)
-
-    # Files and uploads in parts
-
-    def api_download_data_file(self, request: Json) -> str:
-        name = request.get("fileName", "")
-        if name not in self.contest.files:
-            raise Refused(404, f"File not found: {name}", "NOT_FOUND")
-        zipped = len(self.contest.files[name]) >= self.zip_from and name.endswith((".csv", ".tsv", ".json", ".txt"))
-        return super().api_download_data_file(request) + ".zip" * zipped
+    # The contest, other than it should be
 
     def stored(self, route: str) -> bytes:
-        files, name = self.contest.files, route.removeprefix("/data/")
-        if route.startswith("/bundle/") and self.archive is not None:
-            return self.archive
-        if route.startswith("/bundle/") or name in files:
-            return super().stored(route)
-        if (inside := name.removesuffix(".zip")) in files:
-            return self.pack({inside.rsplit("/", 1)[-1]: files[inside]})
-        raise Refused(404, "The specified key does not exist", "NOT_FOUND")
-
-    def pack(self, files: Mapping[str, bytes]) -> bytes:
-        """The same files give the same zip, so that a rest of it may be asked for."""
-        state = repr([(name, md5(content).hexdigest()) for name, content in files.items()])
-        with self.lock:
-            if state not in self.packed:
-                self.packed[state] = super().pack(files)
-        return self.packed[state]
-
-    def receive(self, exchange: Exchange) -> None:
-        """The bytes of an upload. A broken one keeps what arrived; `Content-Range: bytes */N` asks how much that is."""
-        token = exchange.route.rsplit("/", 1)[-1]
-        request, content = self.uploads.get(token, ({}, bytearray()))
-        if start := re.match(r"bytes (\d+)-", exchange.headers.get("Content-Range", "bytes 0-")):
-            del content[int(start[1]) :]
-        for piece in cast(FaultyExchange, exchange).pieces():
-            content += piece
-        if not request:
-            raise Refused(404, "Upload not found", "NOT_FOUND")
-        if len(content) >= request.get("contentLength", 0):
-            return exchange.send(200, {})
-        received: Json = {"Range": f"bytes=0-{len(content) - 1}"} if content else {}
-        exchange.send(308, **received)
-
-    # Scores
-
-    def score(self, one: Submission) -> None:
-        try:
-            check_rows(self.contest, one.content)
-            super().score(one)
-        except BadSubmission as error:
-            one.status, one.error = "ERROR", str(error)
-        except ValueError as error:
-            one.status, one.error = "ERROR", f"Evaluation Exception: {error}"
-
-    # The contest, other than it should be
+        return self.archive if self.archive is not None and route.startswith("/bundle/") else super().stored(route)
 
     def api_get_competition(self, request: Json) -> Json:
         return super().api_get_competition(request) | self.facts
@@ -345,29 +208,6 @@ class FaultyKaggle(PracticeKaggle):
         """The environment of somebody whose token has run out, though the legacy keys behind it are good."""
         keys = {"KAGGLE_USERNAME": self.username, "KAGGLE_KEY": self.key}
         return self.environment(home) | keys | {"KAGGLE_API_TOKEN": "KGAT_" + "0" * 32}
-
-
-def check_rows(contest: PracticeContest, content: bytes) -> None:
-    """Kaggle's checks of a file: columns, number of rows, cells, ids."""
-    try:
-        lines = [line for line in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if line]
-    except (UnicodeDecodeError, csv.Error):
-        raise BadSubmission("ERROR: The submission is not a readable CSV file") from None
-    header, body = (lines[0], lines[1:]) if lines else ([], [])
-    if sorted(header) != sorted(contest.columns):
-        raise BadSubmission(f"ERROR: The columns must be {', '.join(contest.columns)}; found {', '.join(header)}")
-    if len(body) != len(contest.solution):
-        raise BadSubmission(f"Evaluation Exception: Submission must have {len(contest.solution)} rows")
-    keys: set[str] = set()
-    for number, line in enumerate(body, start=2):
-        if len(line) != len(header) or not all(line):
-            raise BadSubmission(f"ERROR: Line {number} has an empty or missing value, or one too many")
-        key = line[header.index(contest.columns[0])]
-        if key in keys:
-            raise BadSubmission(f"ERROR: Line {number}: the key '{key}' has already been defined")
-        keys.add(key)
-    if missing := contest.solution.keys() - keys:
-        raise BadSubmission(f"ERROR: Unable to find {len(missing)} required keys in '{contest.columns[0]}'")
 
 
 NEVER_ENDS = float("inf")

@@ -20,7 +20,8 @@ from typing import Any
 
 from kgl.rehearsal.contest import PracticeContest
 from kgl.rehearsal.server import STORAGE, Json, Submission, utc_now
-from tests.kaggle_faults import FaultyKaggle, Refused
+from tests.kaggle_faults import FaultyKaggle
+from tests.kaggle_strict import Refused
 
 # Runs the cells of a notebook in a process of its own: no network where it is off, and an image without some packages.
 RUNNER = """
