@@ -21,8 +21,8 @@ from random import Random
 from typing import Self, cast
 
 from kgl.rehearsal.contest import PracticeContest
-from kgl.rehearsal.server import PracticeKaggle
-from kgl.rehearsal.web import Content, Exchange, Json, Refused
+from kgl.rehearsal.server import Exchange, Json
+from tests.kaggle_strict import Refused, StrictExchange, StrictKaggle
 
 Fault = Callable[["FaultyExchange"], bool]  # sets the exchange up, or answers itself and says so
 Place = int | Callable[[int], int]  # a byte, or a function of the number of bytes
@@ -50,7 +50,7 @@ class Play:
     after: int
 
 
-class FaultyExchange(Exchange):
+class FaultyExchange(StrictExchange):
     """An exchange that can lose, cut, spoil and delay what it reads and writes."""
 
     asked: Asked
@@ -118,7 +118,7 @@ def _place(place: Place | None, length: int) -> int | None:
     return place(length) if callable(place) else place
 
 
-class FaultyKaggle(PracticeKaggle):
+class FaultyKaggle(StrictKaggle):
     """The practice Kaggle that plays faults and notes what it was asked."""
 
     exchange = FaultyExchange
@@ -129,8 +129,7 @@ class FaultyKaggle(PracticeKaggle):
         self.plays: list[Play] = []
         self.facts: Json = {}  # more or other facts of the contest
         self.neighbours: list[str] = []  # slugs that a search finds before the contest
-        self.archive: Content | None = None  # sent in place of the packed files
-        self.unknown_is_forbidden = False  # an unknown contest answers 403, as some do, in place of 404
+        self.archive: bytes | None = None  # sent in place of the packed files
         self.released = threading.Event()
 
     def play(self, endpoint: str, fault: Fault, *, times: float = 1, after: int = 0) -> Self:
@@ -172,13 +171,8 @@ class FaultyKaggle(PracticeKaggle):
 
     # The contest, other than it should be
 
-    def check(self, exchange: Exchange, request: Json) -> None:
-        try:
-            super().check(exchange, request)
-        except Refused as refused:
-            if refused.code != 404 or not self.unknown_is_forbidden:
-                raise
-            raise Refused(403, "Permission 'competitions.get' was denied", "PERMISSION_DENIED") from None
+    def stored(self, route: str) -> bytes:
+        return self.archive if self.archive is not None and route.startswith("/bundle/") else super().stored(route)
 
     def api_get_competition(self, request: Json) -> Json:
         return super().api_get_competition(request) | self.facts
@@ -188,10 +182,6 @@ class FaultyKaggle(PracticeKaggle):
         contest, address = self.api_get_competition({}), "https://www.kaggle.com/competitions/"
         others = [contest | {"ref": address + slug, "title": slug} for slug in self.neighbours]
         return {"competitions": [*others, contest]}
-
-    def stored(self, route: str) -> Content:
-        bundle = route.startswith("/bundle/") and self.archive is not None
-        return cast(Content, self.archive) if bundle else super().stored(route)
 
     def notebooks_only(self) -> None:
         """The contest takes notebooks, no files."""

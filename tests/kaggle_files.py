@@ -6,13 +6,12 @@ import zipfile
 from random import Random
 
 from kgl.rehearsal.contest import PracticeContest
-from kgl.rehearsal.web import Content
 
 
 def windows_lines(contest: PracticeContest) -> None:
     """Text files with the line ends of Windows."""
     for name, content in contest.files.items():
-        if isinstance(content, bytes) and name.endswith(".csv"):
+        if name.endswith(".csv"):
             contest.files[name] = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
@@ -22,7 +21,7 @@ ODD_NAMES = (
 )  # fmt: skip
 
 
-def odd_files() -> dict[str, Content]:
+def odd_files() -> dict[str, bytes]:
     """Files with names that trip programs up, each holding its own name."""
     return {name: name.encode() for name in ODD_NAMES}
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kgl.rehearsal.contest import BadSubmission, PracticeContest
-from kgl.rehearsal.server import STORAGE, Submission, utc_now
-from kgl.rehearsal.web import Content, Json, Refused
+from kgl.rehearsal.contest import PracticeContest
+from kgl.rehearsal.server import STORAGE, Json, Submission, utc_now
 from tests.kaggle_faults import FaultyKaggle
+from tests.kaggle_strict import Refused
 
 # Runs the cells of a notebook in a process of its own: no network where it is off, and an image without some packages.
 RUNNER = """
@@ -76,17 +76,16 @@ class Version:
         return "".join(event["data"] for event in self.log)
 
 
-def split_test(contest: PracticeContest, rows: int) -> dict[str, Content]:
+def split_test(contest: PracticeContest, rows: int) -> dict[str, bytes]:
     """Leave `rows` rows of the test set for everybody; the others are hidden: returns the files with those instead."""
     public = set(list(contest.solution)[:rows])
 
-    def part(keep: Callable[[str], bool]) -> dict[str, Content]:
-        files: dict[str, Content] = {}
+    def part(keep: Callable[[str], bool]) -> dict[str, bytes]:
+        files: dict[str, bytes] = {}
         for name, content in contest.files.items():
             if name.startswith("test/") and not keep(name.removeprefix("test/")):
                 continue
             if name.endswith(".csv") and name != "train.csv":
-                assert isinstance(content, bytes)
                 lines = list(csv.reader(io.StringIO(content.decode())))
                 text = io.StringIO()
                 csv.writer(text, lineterminator="\n").writerows([lines[0], *(row for row in lines[1:] if keep(row[0]))])
@@ -241,7 +240,6 @@ class NotebookKaggle(FaultyKaggle):
         with self.lock:
             for name, content in ({} if contest.exists() else self.files[hidden]).items():
                 (contest / name).parent.mkdir(parents=True, exist_ok=True)
-                assert isinstance(content, bytes)
                 (contest / name).write_bytes(content)
             data = [(f"datasets/{ref}", self.datasets[ref].folders[-1]) for ref in request["datasetDataSources"]]
             earlier = [
@@ -274,9 +272,9 @@ class NotebookKaggle(FaultyKaggle):
         more = {"nextPageToken": str(start + size)} if start + size < len(names) else {}
         return {"files": shown if version.status == "COMPLETE" else [], "log": json.dumps(version.log), **more}
 
-    def stored(self, route: str) -> Content:
+    def stored(self, route: str) -> bytes:
         kept = route.startswith("/output/")
-        return self.folder / "runs" / route.removeprefix("/output/") if kept else super().stored(route)
+        return (self.folder / "runs" / route.removeprefix("/output/")).read_bytes() if kept else super().stored(route)
 
     # Submissions
 
@@ -288,7 +286,7 @@ class NotebookKaggle(FaultyKaggle):
         if not self.api_get_submission_limits({})["numAllowedNow"]:
             raise Refused(400, "Submission not allowed: Your team has used its daily Submission allowance today.")
         ref, said = 50_000_001 + len(self.submissions), request.get("submissionDescription", "")
-        one = Submission(ref, request["fileName"], said, b"", utc_now(), born=float("inf"))  # pending until it has run
+        one = Submission(ref, request["fileName"], said, b"", utc_now(), polls=-(10**9))  # pending until it has run
         self.submissions.append(one)
         self.start_session(lambda: self.rerun(one, version))
         return {"message": f"Successfully submitted to {self.contest.title}", "ref": ref}
@@ -302,11 +300,8 @@ class NotebookKaggle(FaultyKaggle):
             one.content = file.read_bytes() if file.is_file() else b""
             one.status, one.error = "ERROR", "Notebook Threw Exception" if status else "Submission File Not Found"
             if one.content and not status:
-                try:
-                    one.public, one.private = self.contest.score(one.content)
-                    one.status, one.error = "COMPLETE", None
-                except BadSubmission as error:
-                    one.error = str(error)
+                one.error = None
+                self.score(one)
 
     def wait(self, endpoint: str, count: int, patience: float = 60) -> None:
         """Until an endpoint was asked so often."""

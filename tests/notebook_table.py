@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kgl.notebook.kernel import OWNER, write_dataset, write_kernel
+from kgl.notebook.kernel import write_dataset, write_kernel
 from tests.kaggle_faults import PHONE, FaultyExchange, lost_answer
 from tests.kaggle_kernels import Dataset, NotebookKaggle
 from tests.online_desk import Desk
@@ -49,15 +49,7 @@ class NotebookDesk(Desk):
 
     def write(self, *cells: str, gpu: bool = False) -> None:
         slug = "titanic-everybody-001-predict"
-        write_kernel(
-            self.build / "notebook",
-            slug=slug,
-            title=slug.replace("-", " "),
-            code_cells=cells,
-            dataset_sources=[f"{OWNER}/{SOURCE}"],
-            competition="titanic",
-            gpu=gpu,
-        )
+        write_kernel(self.build / "notebook", slug, cells, competition="titanic", datasets=[SOURCE], gpu=gpu)
 
     def made(self) -> tuple[int, int, int]:
         """Versions of data sets, versions of notebooks, and submissions at Kaggle."""

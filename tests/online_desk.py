@@ -31,8 +31,8 @@ real = time.sleep
 time.sleep = lambda seconds: real(seconds / 500)
 import kgl.online.checks, kgl.online.client, kgl.online.fetch
 kgl.online.checks.PATIENCE = 4.0
-say, timeout, attempts, sleep = kgl.online.client.Kaggle.__init__.__defaults__
-kgl.online.client.Kaggle.__init__.__defaults__ = (say, {patience}, attempts, sleep)
+say, timeout, attempts = kgl.online.client.Kaggle.__init__.__defaults__
+kgl.online.client.Kaggle.__init__.__defaults__ = (say, {patience}, attempts)
 kgl.online.fetch.TIMEOUT = {patience}
 {more}
 from kgl.cli.main import main
@@ -86,7 +86,6 @@ class Desk:
         (folder / "submission.csv").write_text("PassengerId,Survived\n" + rows)
         self.raw.mkdir(parents=True, exist_ok=True)
         for name, content in self.kaggle.contest.files.items():
-            assert isinstance(content, bytes)
             (self.raw / name).write_bytes(content)
 
     def events(self) -> list[dict[str, object]]:
@@ -101,11 +100,7 @@ class Desk:
 
     def expected(self) -> dict[str, str]:
         """The hash of each file of the contest."""
-        files = self.kaggle.contest.files
-        return {
-            name: hashlib.sha256(content if isinstance(content, bytes) else content.read_bytes()).hexdigest()
-            for name, content in files.items()
-        }
+        return {name: hashlib.sha256(content).hexdigest() for name, content in self.kaggle.contest.files.items()}
 
 
 def assert_one_sentence(done: subprocess.CompletedProcess[str], sees: str, status: int) -> None:

@@ -217,11 +217,7 @@ def test_no_secret_is_in_a_file_a_message_or_the_process_list(desk: Desk) -> Non
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource")
 def test_memory_stays_small_while_a_large_archive_is_fetched_and_unpacked(desk: Desk) -> None:
-    big = desk.home / "big.bin"
-    with big.open("wb") as file:
-        for _ in range(150):
-            file.write(os.urandom(1 << 20))
-    desk.kaggle.contest.files |= {"big.bin": big, **many_files(500)}
+    desk.kaggle.contest.files |= {"big.bin": os.urandom(150 << 20), **many_files(500)}
     desk.more, desk.patience = PEAK, 60.0
     done = desk.kgl("download")
     assert done.returncode == 0, done.stderr

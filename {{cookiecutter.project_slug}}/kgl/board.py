@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kgl.changes import what_changed
+from kgl.competition import Competition
+from kgl.errors import KglError
 from kgl.evidence import Evidence
+from kgl.fold_file import current_hash
 from kgl.metrics import get_metric
 from kgl.paths import Workspace, use_workspace
 from kgl.runs import Run, is_held, list_runs
@@ -108,10 +111,17 @@ def _members(run: Run) -> int:
     return 1 + int(np.count_nonzero((run.blend or {}).get("weights", ())))
 
 
-def best_run(workspace: Workspace, metric: str, folds: str | None) -> Run | None:
-    """The run that the board puts first."""
-    board = make_board(workspace, metric, folds, seconds=0)
-    return board.lines[0].run if board.lines else None
+def best_run(workspace: Workspace, competition: Competition, purpose: str) -> Run:
+    """The run that the board puts first.
+
+    Raises:
+        KglError: there is none; `purpose` says what it was wanted for.
+    """
+    competition.require("metric")
+    board = make_board(workspace, competition.metric, current_hash(workspace, competition.folds), seconds=0)
+    if not board.lines:
+        raise KglError(f"no complete run to {purpose} yet; uv run kgl baseline makes some.")
+    return board.lines[0].run
 
 
 def leaderboard(workspace: Workspace) -> dict[str, tuple[str, str]]:

@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from joblib import Parallel, delayed, parallel_config
+
 from kgl.errors import KglError, reason, usage
 from kgl.experiment import Experiment
 from kgl.fold_task import Rows, Task, run_task, whole_folder
@@ -40,8 +42,6 @@ def run_on_cluster(
     Raises:
         KglError: dask is not installed (2), no scheduler or worker answers, a task failed (1).
     """
-    from joblib import Parallel, delayed, parallel_config
-
     client = _connect(address)
     try:
         # as bytes: joblib would scatter an object to one worker, and with that worker all tasks would be lost
@@ -66,9 +66,8 @@ def _connect(address: str) -> Any:
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
         client.wait_for_workers(1, timeout=PATIENCE)
     except (OSError, ValueError) as error:
-        raise KglError(
-            f"--cluster {address}: no scheduler with a worker answers within {PATIENCE} s ({reason(error)})."
-        ) from None
+        what = f"no scheduler with a worker answers within {PATIENCE} s"
+        raise KglError(f"--cluster {address}: {what} ({reason(error)}).") from None
     return client
 
 
@@ -80,9 +79,8 @@ def _train_there(source: tuple[str, str], load: bytes, number: tuple[int, int, i
     """On the worker: train one task in its own copy of the workspace, and send the folder back."""
     workspace, (name, code), (place, fold, seed) = find_workspace(), source, number
     if code_hash(workspace, name) != code:
-        raise KglError(
-            f"the worker in {workspace.root} has other code for {name}; bring its copy up to date (git pull)."
-        )
+        advice = "bring its copy up to date (git pull)"
+        raise KglError(f"the worker in {workspace.root} has other code for {name}; {advice}.")
     use_workspace(workspace)
     experiment, rows = _cloudpickle().loads(load)
     with tempfile.TemporaryDirectory() as temporary:

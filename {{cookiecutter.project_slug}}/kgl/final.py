@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgl.board import rank
+from kgl.blend import correlation
+from kgl.board import make_board
 from kgl.errors import KglError
 from kgl.evidence import Evidence
+from kgl.metrics import get_metric
 from kgl.online.journal import Event, latest
 from kgl.paths import Workspace
 from kgl.runs import Run, list_runs, read_predictions
@@ -34,10 +36,7 @@ def final_two(workspace: Workspace, metric: str, folds: str | None) -> tuple[lis
         metric, folds: as for `kgl.board.make_board`.
     """
     sent = {event.run: event for event in latest(workspace).values() if event.status == "complete"}
-    fitting = [
-        run for run in list_runs(workspace) if run.metric == metric and folds in (None, run.identity.get("folds"))
-    ]
-    ranked = rank([run for run in fitting if run.is_complete and run.cv_score is not None], metric)
+    ranked = [line.run for line in make_board(workspace, metric, folds, seconds=0).lines]
     known = [run for run in ranked if run.run in sent]
     warnings = []
     if ranked and not ranked[0].is_rosy and ranked[0].run not in sent:
@@ -47,17 +46,17 @@ def final_two(workspace: Workspace, metric: str, folds: str | None) -> tuple[lis
     if known:
         rosy = ", though its folds chose its epochs" if known[0].is_rosy else ""
         chosen.append(Choice(sent[known[0].run], f"the best by CV of those submitted, {cv(known[0])}{rosy}"))
-    if second := _second(workspace, known, fitting):
+    if second := _second(workspace, known):
         chosen.append(Choice(sent[second[0].run], second[1]))
     others = [event for event in sent.values() if event.run not in [run.run for run in known]]
     return chosen + _by_public(others, metric)[: 2 - len(chosen)], warnings
 
 
-def _second(workspace: Workspace, known: Sequence[Run], fitting: Sequence[Run]) -> tuple[Run, str] | None:
+def _second(workspace: Workspace, known: Sequence[Run]) -> tuple[Run, str] | None:
     """The run that differs most from the first of `known` without being worse; else the next by CV."""
     if len(known) < 2:
         return None
-    evidence, alike = Evidence(workspace, fitting), {}
+    evidence, alike = Evidence(workspace, list_runs(workspace)), {}
     for run in known[1:]:
         verdict = evidence.verdict(run, known[0])
         if verdict and verdict.word == "noise" and (found := _likeness(workspace, run, known[0])) is not None:
@@ -65,18 +64,14 @@ def _second(workspace: Workspace, known: Sequence[Run], fitting: Sequence[Run]) 
     apart = [run for run in known[1:] if alike.get(run.run, 1.0) < SAME]
     if apart:
         run = min(apart, key=lambda one: alike[one.run])
-        return (
-            run,
-            f"no worse by more than luck, {cv(run)}, and the least like the first: correlation {alike[run.run]:.3f}",
-        )
+        unlike = f"the least like the first: correlation {alike[run.run]:.3f}"
+        return run, f"no worse by more than luck, {cv(run)}, and {unlike}"
     other = next((run for run in known[1:] if run.run not in alike), known[1])
     return other, f"the next by CV, {cv(other)}; no other is as good as the first and differs from it"
 
 
 def _likeness(workspace: Workspace, one: Run, other: Run) -> float | None:
     """The correlation of test predictions, averaged over columns; None where they are not on this machine."""
-    from kgl.blend import correlation
-
     try:
         a, b = (read_predictions(workspace, run.run, "test") for run in (one, other))
     except KglError:
@@ -87,8 +82,6 @@ def _likeness(workspace: Workspace, one: Run, other: Run) -> float | None:
 
 
 def _by_public(events: Iterable[Event], metric: str) -> list[Choice]:
-    from kgl.metrics import get_metric
-
     sign = -1 if get_metric(metric).greater_is_better else 1
     scored = [event for event in events if event.public_score is not None]
     reason = "the best other by public score alone: no run of it on these folds is known here"

@@ -12,6 +12,7 @@ from scipy import stats
 
 from kgl.board import best_run, make_board, rank
 from kgl.changes import all_changes, change_in_words, differences, members_of, what_changed
+from kgl.competition import load_competition
 from kgl.metrics import get_metric
 from kgl.paths import Workspace
 from kgl.runs import Run, holding
@@ -157,8 +158,7 @@ def test_a_rosy_run_stands_behind_honest_ones_with_a_mark(tiny: Tiny) -> None:
     assert tiny.kgl("board", "peeked-001", "honest-001").out.startswith(
         "rosy: +0.07500 ± 0.04330 in accuracy (by fold scores alone, p "
     )
-    best = best_run(tiny.workspace, "accuracy", None)
-    assert best is not None and best.run == "honest-001"
+    assert best_run(tiny.workspace, load_competition(tiny.workspace), "submit").run == "honest-001"
 
 
 def test_a_stopped_run_says_how_it_goes_on(tiny: Tiny) -> None:

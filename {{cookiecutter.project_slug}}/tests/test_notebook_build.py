@@ -10,7 +10,7 @@ import pytest
 
 from kgl.errors import KglError
 from kgl.notebook.inside import add_wheels
-from kgl.notebook.kernel import kaggle_slug, load_build, set_owner
+from kgl.notebook.kernel import Build, kaggle_slug, set_owner
 from kgl.notebook.wheels import (
     VERSIONS,
     differing,
@@ -49,7 +49,7 @@ def test_a_build_holds_what_predicting_needs(tiny: Tiny) -> None:
 def test_all_is_private_offline_and_without_gpu_and_waits_for_its_owner(tiny: Tiny) -> None:
     tiny.kgl("train", "logistic")
     build(tiny)
-    made = load_build(tiny.root / "build/logistic-001")
+    made = Build(tiny.root / "build/logistic-001")
     about: list[dict[str, Any]] = [json.loads((d / "dataset-metadata.json").read_text()) for d in made.datasets]
     assert [a["id"] for a in about] == [
         "INSERT_OWNER/tiny-logistic-001-source",

@@ -64,7 +64,6 @@ class Desk:
         (folder / "submission.csv").write_text("PassengerId,Survived\n" + rows)
         self.raw.mkdir(parents=True, exist_ok=True)
         for file, content in self.kaggle.contest.files.items():
-            assert isinstance(content, bytes)
             (self.raw / file).write_bytes(content)
 
     def events(self) -> list[dict[str, Any]]:

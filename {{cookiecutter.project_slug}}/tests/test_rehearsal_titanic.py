@@ -3,7 +3,6 @@
 import csv
 import io
 from collections import Counter, defaultdict
-from typing import cast
 
 import pytest
 
@@ -19,7 +18,7 @@ def contest() -> PracticeContest:
 
 
 def rows(contest: PracticeContest, name: str) -> Rows:
-    return list(csv.DictReader(io.StringIO(cast(bytes, contest.files[name]).decode())))
+    return list(csv.DictReader(io.StringIO(contest.files[name].decode())))
 
 
 def everybody(contest: PracticeContest) -> Rows:
@@ -41,7 +40,6 @@ def test_the_files_have_kaggles_names_columns_and_rows(contest: PracticeContest)
 
 def test_it_is_called_a_sample(contest: PracticeContest) -> None:
     assert "sample" in contest.title
-    assert "ample" in contest.pages["Evaluation"]
 
 
 def test_survivors_by_class_and_sex_follow_the_published_table(contest: PracticeContest) -> None:
@@ -97,7 +95,7 @@ def test_gaps_are_as_frequent_as_in_the_real_data(
 def test_the_gender_rule_scores_as_at_kaggle_and_both_halves_are_hidden_evenly(contest: PracticeContest) -> None:
     train = rows(contest, "train.csv")
     right = sum((row["Sex"] == "female") == (row["Survived"] == "1") for row in train) / len(train)
-    public, private = contest.score(cast(bytes, contest.files["gender_submission.csv"]))
+    public, private = contest.score(contest.files["gender_submission.csv"])
     assert 0.77 < right < 0.79
     assert 0.74 < public < 0.79
     assert 0.74 < private < 0.79

@@ -1,13 +1,14 @@
 """kgl init and kgl folds: what the contest is, and how its rows are split."""
 
-import json
 import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
 
+from kgl.cli.talk import json_option, notice, print_findings, print_json
 from kgl.errors import KglError, usage
+from kgl.paths import find_workspace
 
 if TYPE_CHECKING:
     from kgl.facts import Fact
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("pairs", nargs=-1, metavar="[key=value...]")
 @click.option("--yes", is_flag=True, help="Take what is not sure, marked with '?', without asking.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Find the facts of the contest in its files and write them into competition.toml.
 
@@ -27,7 +28,6 @@ def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """
     from kgl.competition import load_competition, parse_facts, save_facts
     from kgl.facts import Fact, find_facts
-    from kgl.paths import find_workspace
 
     workspace = find_workspace()
     given, competition = parse_facts(pairs), load_competition(workspace)
@@ -47,7 +47,7 @@ def init(pairs: tuple[str, ...], yes: bool, as_json: bool) -> None:
     if not unsure:
         _print_facts(found, contest, as_json)  # now: `kgl init | head` ends in the middle of it
     if as_json:
-        return click.echo(json.dumps([asdict(fact) for fact in found], indent=2))
+        return print_json([asdict(fact) for fact in found])
     click.echo("written to competition.toml, where you can change each of them")
     click.echo("Next: uv run kgl baseline")
 
@@ -76,7 +76,7 @@ def _ask_kaggle(slug: str) -> "Contest | None":
     try:
         return Kaggle(slug, timeout=10.0, attempts=2).contest()
     except KglError as error:
-        click.echo(f"Kaggle was not asked: {error.message}", err=True)
+        notice(f"Kaggle was not asked: {error.message}")
         return None
 
 
@@ -98,11 +98,10 @@ def _ask(fact: "Fact") -> "Fact":
 
 @click.command()
 @click.option("--force", is_flag=True, help="Make the split anew; runs on the old one are then no longer compared.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 def folds(force: bool, as_json: bool) -> None:
     """Split the training rows, once for all experiments, as [folds] of competition.toml says."""
     from kgl.folds import make_folds, read_folds, save_folds, summary
-    from kgl.paths import find_workspace
     from kgl.suspects import check_split
     from kgl.tables import load_data
 
@@ -117,11 +116,8 @@ def folds(force: bool, as_json: bool) -> None:
     made = read_folds(workspace.folds, settings)
     table = summary(made, data)
     if as_json:
-        return click.echo(
-            json.dumps({"scheme": made.scheme, "hash": made.hash(), "folds": table.to_dict("records")}, indent=2)
-        )
+        return print_json({"scheme": made.scheme, "hash": made.hash(), "folds": table.to_dict("records")})
     click.echo(f"scheme {made.scheme}, {len(made.numbers)} folds: {done}")
     click.echo(table.to_string(index=False))
-    for finding in check_split(data, made.of(data)):
-        click.echo(f"{finding.level:6} {finding.what}" + (f"\n       -> {finding.mend}" if finding.mend else ""))
+    print_findings(check_split(data, made.of(data)))
     click.echo("Next: uv run kgl baseline")

@@ -1,7 +1,6 @@
 """kgl: the group of commands, and what becomes of errors."""
 
 import importlib
-import importlib.util
 import keyword
 import os
 import sys
@@ -13,20 +12,9 @@ from kgl import __version__
 from kgl.errors import FAILED, INTERRUPTED, KglError, reason
 
 FIRST = {"download": "online", "baseline": "models", "board": "models", "submit": "online"}
-MORE = {
-    "init": "facts",
-    "folds": "facts",
-    "train": "models",
-    "tune": "tune",
-    "blend": "models",
-    "import": "team",
-    "predict": "models",
-    "status": "online",
-    "report": "report",
-    "notebook": "notebook",
-    "doctor": "online",
-    "rehearse": "rehearsal",
-}
+MORE = {"init": "facts", "folds": "facts", "train": "models", "tune": "tune", "blend": "models", "import": "team"}
+MORE |= {"predict": "models", "status": "online", "report": "report", "notebook": "notebook", "doctor": "online"}
+MORE |= {"rehearse": "rehearsal"}
 MODULES = FIRST | MORE
 
 
@@ -35,11 +23,11 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, in the order in which they are used."""
-        return [name for name in MODULES if importlib.util.find_spec(f"kgl.cli.{MODULES[name]}")]
+        return list(MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module of a command."""
-        if cmd_name not in self.list_commands(ctx):
+        if cmd_name not in MODULES:
             return None
         function = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
         command: click.Command = getattr(importlib.import_module(f"kgl.cli.{MODULES[cmd_name]}"), function)
@@ -91,25 +79,22 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _fail(f"kgl {name}: {error.format_message()}", error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(INTERRUPTED)
-    except KglError as error:
-        if debug:
-            raise
-        _fail(f"kgl {name}: {error.message}", error.status)
     except BrokenPipeError:  # kgl board | head: nobody reads on, and Python would complain at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
-    except OSError as error:
-        if debug:
-            raise
-        where = f" {error.filename}" if error.filename else ""
-        _fail(
-            f"kgl {name}: {error.strerror or error}{where}. What was finished is kept; the same command goes on.",
-            FAILED,
-        )
     except Exception as error:
         if debug:
             raise
-        _fail(f"kgl {name}: {type(error).__name__}: {reason(error)}. Run it with --debug to see where.", FAILED)
+        _fail(f"kgl {name}: {_sentence(error)}", error.status if isinstance(error, KglError) else FAILED)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, KglError):
+        return error.message
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{where}. What was finished is kept; the same command goes on."
+    return f"{type(error).__name__}: {reason(error)}. Run it with --debug to see where."
 
 
 def _fail(sentence: str, status: int) -> NoReturn:

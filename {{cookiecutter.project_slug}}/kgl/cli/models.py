@@ -1,25 +1,21 @@
 """The commands that train, compare, blend and predict."""
 
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from kgl.cli.talk import json_option, notice, print_json
 from kgl.errors import usage
+from kgl.paths import find_workspace
 
 if TYPE_CHECKING:
     from kgl.session import Session
 
 
-def notice(line: str) -> None:
-    """A line beside the answer."""
-    click.echo(line, err=True)
-
-
-def _session() -> "Session":
-    from kgl.paths import find_workspace
+def open_here() -> "Session":
+    """The workspace of the current folder."""
     from kgl.session import open_session
 
     session = open_session(find_workspace(), say=notice)
@@ -29,11 +25,7 @@ def _session() -> "Session":
 
 
 @click.command()
-@click.option(
-    "--minutes",
-    type=click.FloatRange(min=0),
-    help="Time to use: too slow models are left out, seeds added (0: no limit).",
-)
+@click.option("--minutes", type=click.FloatRange(min=0), help="Too slow models are left out, seeds added; 0: no limit.")
 def baseline(minutes: float | None) -> None:
     """Folds, all experiments that suit the data, a blend and a checked submission file.
 
@@ -46,7 +38,7 @@ def baseline(minutes: float | None) -> None:
         if sys.stderr.isatty():
             notice(line)
 
-    blend = run_baseline(_session(), minutes, done=click.echo, progress=progress)
+    blend = run_baseline(open_here(), minutes, done=click.echo, progress=progress)
     click.echo("Next: uv run kgl board, then uv run kgl submit")
     click.echo(blend.run)
 
@@ -57,9 +49,7 @@ def baseline(minutes: float | None) -> None:
 @click.option("--again", is_flag=True, help="Train anew what is complete.")
 @click.option("--workers", type=int, help="Folds at once, each in a process of its own.")
 @click.option("--cluster", default="", metavar="ADDRESS", help="Train on the workers of this dask scheduler.")
-@click.option(
-    "--parent", default="", metavar="RUN", help="The run that it is compared with; found by itself otherwise."
-)
+@click.option("--parent", default="", metavar="RUN", help="The run to compare it with; found by itself otherwise.")
 @click.option("-m", "note", default="", metavar="NOTE", help="What you try, for the board.")
 def train(
     words: tuple[str, ...], quick: bool, again: bool, workers: int | None, cluster: str, parent: str, note: str
@@ -72,16 +62,18 @@ def train(
     kgl train lightgbm seeds=0,1,2 -m "is it noise?"
     kgl train lightgbm folds=0                    # one fold first; without it the others follow
     """
+    from kgl.config import from_text
     from kgl.crossval import Options
     from kgl.crossval import train as train_one
     from kgl.wording import summary
 
     names = [word for word in words if "=" not in word]
     changes = dict(word.split("=", 1) for word in words if "=" in word)
-    folds = _fold_numbers(changes.pop("folds", None))
+    typed = changes.pop("folds", None)
+    folds = None if typed is None else from_text(tuple[int, ...], typed, "folds")
     if not names:
         raise usage("name an experiment: kgl train NAME [key=value...].")
-    session = _session()
+    session = open_here()
     options = Options(folds=folds, quick=quick, again=again, note=note, parent=parent, workers=workers, cluster=cluster)
     for name in names:
         run = train_one(session, name, changes, options=options, progress=notice)
@@ -89,12 +81,6 @@ def train(
         if run.is_complete:
             notice(f"Next: uv run kgl board {run.run}" + (f" {run.parent}" if run.parent else ""))
         click.echo(run.run)
-
-
-def _fold_numbers(text: str | None) -> tuple[int, ...] | None:
-    from kgl.config import from_text
-
-    return None if text is None else from_text(tuple[int, ...], text, "folds")
 
 
 @click.command()
@@ -107,7 +93,7 @@ def blend(runs: tuple[str, ...], stack: bool, note: str) -> None:
     from kgl.cli.show import worth_in_words
     from kgl.wording import summary
 
-    run = make_blend(_session(), runs, note=note, stack=stack)
+    run = make_blend(open_here(), runs, note=note, stack=stack)
     click.echo(summary(run))
     for line in worth_in_words(run):
         click.echo(f"  {line}")
@@ -118,7 +104,6 @@ def blend(runs: tuple[str, ...], stack: bool, note: str) -> None:
 @click.argument("run")
 def predict(run: str) -> None:
     """Predict the test rows again from the saved models of RUN, for instance when test has changed."""
-    from kgl.paths import find_workspace
     from kgl.predict import predict_again
 
     done = predict_again(find_workspace(), run, say=notice)
@@ -128,14 +113,14 @@ def predict(run: str) -> None:
 @click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN] [RUN]")
 @click.option("--wide", is_flag=True, help="All columns: standard errors, gains, private scores.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 def board(runs: tuple[str, ...], wide: bool, as_json: bool) -> None:
     """Runs, best first, each against the best and its parent; one run in full; two side by side."""
     from kgl.board import make_board
     from kgl.cli.show import show_board, show_pair, show_run
     from kgl.competition import load_competition
     from kgl.fold_file import current_hash
-    from kgl.paths import find_workspace, use_workspace
+    from kgl.paths import use_workspace
     from kgl.runs import read_run
 
     workspace = find_workspace()
@@ -144,7 +129,7 @@ def board(runs: tuple[str, ...], wide: bool, as_json: bool) -> None:
         raise usage("kgl board takes no run, one, or two to compare.")
     chosen = [read_run(workspace, name) for name in runs]
     if chosen and as_json:
-        return click.echo(json.dumps([asdict(run) for run in chosen], indent=2))
+        return print_json([asdict(run) for run in chosen])
     if chosen:
         return show_run(workspace, chosen[0]) if len(chosen) == 1 else show_pair(workspace, chosen[0], chosen[1])
     competition = load_competition(workspace)
@@ -152,7 +137,5 @@ def board(runs: tuple[str, ...], wide: bool, as_json: bool) -> None:
     found = make_board(workspace, competition.metric, current_hash(workspace, competition.folds))
     if not as_json:
         return show_board(found, competition.metric, wide=wide)
-    lines = [
-        {**(line := asdict(each)).pop("run"), **line, "standard_error": each.standard_error} for each in found.lines
-    ]
-    click.echo(json.dumps(lines, indent=2))
+    lines = [asdict(line) | {"standard_error": line.standard_error} for line in found.lines]
+    print_json([line.pop("run") | line for line in lines])

@@ -1,10 +1,10 @@
 """kgl notebook: code competitions, from a run to a notebook that Kaggle scores, and training on Kaggle."""
 
-import sys
-
 import click
 
+from kgl.cli.talk import asking, notice, tell_scores
 from kgl.errors import usage
+from kgl.paths import find_workspace
 
 
 @click.group()
@@ -20,10 +20,6 @@ def notebook() -> None:
     """
 
 
-def _notice(line: str) -> None:
-    click.echo(line, err=True)
-
-
 @notebook.command()
 @click.argument("run", required=False)
 @click.option("--gpu", is_flag=True, help="Ask for a graphics card; costs quota.")
@@ -33,13 +29,11 @@ def _notice(line: str) -> None:
 def build(run: str | None, gpu: bool, internet: bool, no_wheels: bool, packages: tuple[str, ...]) -> None:
     """Make build/RUN: data sets of source, weights and wheels, and a notebook that predicts with them."""
     from kgl.notebook.build import build as build_run
-    from kgl.paths import find_workspace
 
-    made = build_run(
-        find_workspace(), run, gpu=gpu, internet=internet, wheels=not no_wheels, packages=packages, say=_notice
-    )
-    click.echo("Next: uv run kgl notebook check", err=True)
-    click.echo(f"build/{made.run}")
+    options = {"gpu": gpu, "internet": internet, "wheels": not no_wheels}
+    name = build_run(find_workspace(), run, **options, packages=packages, say=notice)
+    notice("Next: uv run kgl notebook check")
+    click.echo(f"build/{name}")
 
 
 @notebook.command()
@@ -49,14 +43,12 @@ def build(run: str | None, gpu: bool, internet: bool, no_wheels: bool, packages:
 @click.option("--memory", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="GB.")
 def check(run: str | None, rows: int | None, hours: float, memory: float) -> None:
     """Run the built notebook here as Kaggle will: cut off from the network, with another number of test rows."""
-    from kgl.notebook.check import Limits
     from kgl.notebook.check import check as check_build
     from kgl.notebook.kernel import find_build
-    from kgl.paths import find_workspace
 
     workspace = find_workspace()
-    limits = Limits(hours=hours, memory_gb=memory, rows=rows)
-    click.echo(check_build(workspace, find_build(workspace, run), limits, say=_notice))
+    build = find_build(workspace, run)
+    click.echo(check_build(workspace, build, hours=hours, memory_gb=memory, rows=rows, say=notice))
 
 
 @notebook.command()
@@ -67,10 +59,9 @@ def push(run: str | None) -> None:
     What is there with the same content is not pushed again: stop it and start it as you like.
     """
     from kgl.notebook.push import push as push_build
-    from kgl.paths import find_workspace
 
-    if pushed := push_build(find_workspace(), run, say=_notice):
-        click.echo("Next: uv run kgl notebook submit", err=True)
+    if pushed := push_build(find_workspace(), run, say=notice):
+        notice("Next: uv run kgl notebook submit")
         click.echo(f"{pushed.kernel} version {pushed.number}")
 
 
@@ -81,31 +72,16 @@ def push(run: str | None) -> None:
 def submit(run: str | None, note: str, yes: bool) -> None:
     """Submit the notebook of a build, pushed first where it is not; wait for its score and record it."""
     from kgl.notebook.push import submit as submit_build
-    from kgl.paths import find_workspace
 
-    if not (yes or sys.stdin.isatty()):
-        raise usage("nothing is sent without your word, and there is no terminal to ask on; add --yes.")
-
-    def confirm(text: str) -> bool:
-        click.echo(text)
-        return yes or click.confirm("Submit it?")
-
-    event = submit_build(find_workspace(), run, note=note, confirm=confirm, say=_notice)
-    if event is None:
-        return click.echo("Nothing was submitted.")
-    if event.status == "pending":
-        return click.echo(f"still pending (ref {event.ref}); uv run kgl status picks up its score")
-    private = "" if event.private_score is None else f"  private {event.private_score:.5f}"
-    click.echo(f"scored       public {event.public_score}{private}   (ref {event.ref}, {event.run})")
+    event = submit_build(find_workspace(), run, note=note, confirm=asking(yes, "Submit it?"), say=notice)
+    tell_scores(event, f"ref {event.ref}, {event.run}" if event else "")
 
 
 @notebook.command()
 @click.argument("name")
 @click.argument("changes", nargs=-1, metavar="[key=value...]")
 @click.option("--gpu", is_flag=True, help="Ask for a graphics card; costs quota.")
-@click.option(
-    "--hours", type=click.FloatRange(0, 12, min_open=True), default=9.0, show_default=True, help="Of a session."
-)
+@click.option("--hours", type=click.FloatRange(0, 12, min_open=True), default=9.0, help="Of a session, 9 by default.")
 def train(name: str, changes: tuple[str, ...], gpu: bool, hours: float) -> None:
     """Train an experiment on Kaggle and fetch its run; the same command follows it, and begins the next session.
 
@@ -114,16 +90,13 @@ def train(name: str, changes: tuple[str, ...], gpu: bool, hours: float) -> None:
     kgl notebook train strong folds=0,1 --gpu  # these alone
     """
     from kgl.notebook.train import train as train_there
-    from kgl.paths import find_workspace
     from kgl.wording import summary
 
     if odd := [word for word in changes if "=" not in word]:
         raise usage(f"'{odd[0]}' is not key=value, such as folds=0,1.")
     typed = dict(word.split("=", 1) for word in changes)
-    run = train_there(find_workspace(), name, typed, gpu=gpu, hours=hours, say=_notice)
-    if run is None:
-        return
-    click.echo(summary(run))
-    if not run.is_complete:
-        _notice("Not all folds are there: the same command goes on in another session.")
-    click.echo(run.run)
+    if run := train_there(find_workspace(), name, typed, gpu=gpu, hours=hours, say=notice):
+        click.echo(summary(run))
+        if not run.is_complete:
+            notice("Not all folds are there: the same command goes on in another session.")
+        click.echo(run.run)

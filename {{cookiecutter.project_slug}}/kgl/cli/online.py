@@ -1,20 +1,31 @@
 """kgl download, submit, status and doctor: the commands that talk to Kaggle."""
 
-import json
 import sys
+from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from kgl.cli.talk import (
+    asking,
+    json_option,
+    notice,
+    number,
+    print_findings,
+    print_json,
+    print_table,
+    scores,
+    tell_scores,
+)
 from kgl.errors import KglError, usage
+from kgl.paths import find_workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kgl.competition import Competition
-    from kgl.findings import Finding
-    from kgl.online.journal import Event
     from kgl.online.status import Status
     from kgl.paths import Workspace
 
@@ -23,14 +34,9 @@ SHOWN = 12  # files that download lists before it says how many more there are
 
 def _open() -> "tuple[Workspace, Competition]":
     from kgl.competition import load_competition
-    from kgl.paths import find_workspace
 
     workspace = find_workspace()
     return workspace, load_competition(workspace)
-
-
-def _notice(line: str) -> None:
-    click.echo(line, err=True)
 
 
 @click.command()
@@ -40,6 +46,7 @@ def download(patterns: tuple[str, ...], force: bool) -> None:
     """Fetch the contest's files, verified and unpacked; PATTERNS such as 'train*' choose some of them."""
     from kgl.online.client import Kaggle
     from kgl.online.download import download as bring
+    from kgl.online.download import total_size
     from kgl.online.progress import size_text
 
     def overwrite(names: list[str]) -> bool:
@@ -50,13 +57,13 @@ def download(patterns: tuple[str, ...], force: bool) -> None:
 
     workspace, competition = _open()
     root = workspace.root / competition.files.root
-    files, fetched = bring(Kaggle(competition.slug, say=_notice), root, patterns, overwrite=overwrite)
+    files, fetched = bring(Kaggle(competition.slug, say=notice), root, patterns, overwrite=overwrite)
     for file in files[:SHOWN]:
         click.echo(f"  {size_text(file.size):>9}  {file.name}")
     if len(files) > SHOWN:
         click.echo(f"  and {len(files) - SHOWN:,} more")
-    total = size_text(sum(file.size for file in files))
-    click.echo(f"{len(files):,} files, {total}, in {root}; {len(fetched):,} fetched now, the others were whole")
+    total = f"{len(files):,} files, {size_text(total_size(files))}, in {root}"
+    click.echo(f"{total}; {len(fetched):,} fetched now, the others were whole")
     known = competition.task and competition.metric and competition.target and competition.files.train
     click.echo(f"Next: uv run kgl {'baseline' if known else 'init, which reads them and fills competition.toml'}")
 
@@ -67,15 +74,14 @@ def download(patterns: tuple[str, ...], force: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only the checks, offline.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--again", is_flag=True, help="Send content that was sent before.")
-@click.option(
-    "--stale-sample", is_flag=True, help="The sample submission's rows are out of date: expect those of test."
-)
+@click.option("--stale-sample", is_flag=True, help="The sample submission is out of date: expect the rows of test.")
 @click.option("--final", is_flag=True, help="Propose the two submissions to select for the private score.")
 def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, stale_sample: bool, final: bool) -> None:
     """Check a run's file, send it, wait for its score and record it; RUN is the board's first unless given."""
+    from kgl.board import best_run
     from kgl.online.client import Kaggle
     from kgl.online.fetch import digest
-    from kgl.online.submit import Candidate, allowance, refuse_sent
+    from kgl.online.submit import Candidate, allowance_in_words, prepare_file, refuse_sent
     from kgl.online.submit import submit as send
     from kgl.runs import read_run
     from kgl.submission import check_run
@@ -83,38 +89,28 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, st
     workspace, competition = _open()
     if final:
         return _propose(workspace, competition)
-    chosen = read_run(workspace, run or _best(workspace, competition))
+    chosen = read_run(workspace, run) if run else best_run(workspace, competition, "submit")
     if chosen.is_rosy:
-        _notice(f"{chosen.run} is rosy: its own folds chose its epochs, so its CV promises more than it will keep")
+        notice(f"{chosen.run} is rosy: its own folds chose its epochs, so its CV promises more than it will keep")
     file = check_run(workspace, chosen.run, stale_sample=stale_sample)
+    sha256 = digest(file)
     if not again:
-        refuse_sent(workspace, digest(file))
-    click.echo(f"checked      runs/{chosen.run}/{file.name}, CV {_number(chosen.cv_score)}")
+        refuse_sent(workspace, sha256)
+    click.echo(f"checked      runs/{chosen.run}/{file.name}, CV {number(chosen.cv_score)}")
     if dry_run:
         return _show_file(file, chosen.label_order, competition)
-    if not (yes or sys.stdin.isatty()):
-        raise usage("nothing is sent without your word, and there is no terminal to ask on; add --yes.")
-
-    def confirm(text: str) -> bool:
-        click.echo(text)
-        return yes or click.confirm(f"Send it to {competition.slug}?")
-
-    kaggle = Kaggle(competition.slug, say=_notice)
-    candidate = Candidate(chosen.run, file, cv_score=chosen.cv_score, note=note, again=again)
+    confirm = asking(yes, f"Send it to {competition.slug}?")
+    kaggle = Kaggle(competition.slug, say=notice)
+    candidate = Candidate(chosen.run, sha256, partial(prepare_file, kaggle, file), chosen.cv_score, note, again)
     try:
         event = send(workspace, kaggle, candidate, confirm=confirm)
     except KeyboardInterrupt:
-        _notice("Stopped. What was sent is recorded; uv run kgl status picks up its score.")
+        notice("Stopped. What was sent is recorded; uv run kgl status picks up its score.")
         raise
-    if event is None:
-        return click.echo("Nothing was sent.")
-    if event.status == "pending":
-        return click.echo(f"still pending (ref {event.ref}); uv run kgl status picks up its score")
-    try:
-        left = allowance(kaggle)
-    except KglError as error:
-        left = error.message
-    click.echo(f"scored       {_scores(event)}   ({left})\nNext: uv run kgl status")
+    scored = event and event.status != "pending"
+    tell_scores(event, allowance_in_words(kaggle) if scored else "")
+    if scored:
+        click.echo("Next: uv run kgl status")
 
 
 def _show_file(file: "Path", labels: list[str], competition: "Competition") -> None:
@@ -130,24 +126,11 @@ def _show_file(file: "Path", labels: list[str], competition: "Competition") -> N
     click.echo(f"{len(lines) - 1:,} rows; nothing was sent. Next: uv run kgl submit {file.parent.name}")
 
 
-def _best(workspace: "Workspace", competition: "Competition") -> str:
-    from kgl.board import best_run
-    from kgl.fold_file import current_hash
-
-    competition.require("metric")
-    best = best_run(workspace, competition.metric, current_hash(workspace, competition.folds))
-    if best is None:
-        raise KglError("no complete run to submit yet; uv run kgl baseline makes some.")
-    return best.run
-
-
 def _propose(workspace: "Workspace", competition: "Competition") -> None:
     from kgl.final import final_two
     from kgl.fold_file import current_hash
-    from kgl.paths import use_workspace
 
     competition.require("metric")
-    use_workspace(workspace)  # for a metric of contest.py
     chosen, warnings = final_two(workspace, competition.metric, current_hash(workspace, competition.folds))
     for warning in warnings:
         click.echo(warning)
@@ -155,12 +138,12 @@ def _propose(workspace: "Workspace", competition: "Competition") -> None:
         raise KglError("no scored submission in submissions.jsonl yet; uv run kgl submit makes one.")
     for choice in chosen:
         event = choice.event
-        click.echo(f"choose  ref {event.ref}  {event.run}  {_scores(event)}\n        {choice.reason}")
+        click.echo(f"choose  ref {event.ref}  {event.run}  {scores(event)}\n        {choice.reason}")
     click.echo(f"Select them at https://www.kaggle.com/competitions/{competition.slug}/submissions; nothing was sent.")
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 def status(as_json: bool) -> None:
     """Submissions with CV beside scores, your place and the medal lines, and what is left today."""
     from kgl.online.client import Kaggle
@@ -168,33 +151,24 @@ def status(as_json: bool) -> None:
     from kgl.online.status import read_status
 
     workspace, competition = _open()
-    now = read_status(workspace, Kaggle(competition.slug, say=_notice))
+    now = read_status(workspace, Kaggle(competition.slug, say=notice))
     if as_json:
-        return click.echo(json.dumps(asdict(now), indent=2, default=str))
-    _show_submissions(now.submissions)
+        return print_json(asdict(now))
+    rows = []
+    for one in now.submissions:
+        told = map(number, (one.cv_score, one.public_score, one.private_score))
+        sent, about = one.time[:16].replace("T", " "), one.run or one.message[:40]
+        rows.append([str(one.ref), sent, about, *told, f"{one.status} {one.error}".strip()])
+    header = ["ref", "sent (UTC)", "run", "CV", "public", "private", "status"]
+    print_table(header, rows) if rows else click.echo("no submissions yet")
     _show_place(now)
     click.echo("\n".join(in_words(now.relation)))
 
 
-def _show_submissions(submissions: "list[Event]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("ref", "sent (UTC)", "run", "CV", "public", "private", "status", box=None, pad_edge=False)
-    for event in submissions:
-        scores = (_number(value) for value in (event.cv_score, event.public_score, event.private_score))
-        about = event.run or event.message[:40]
-        table.add_row(
-            str(event.ref), event.time[:16].replace("T", " "), about, *scores, f"{event.status} {event.error}"
-        )
-    Console(width=None if sys.stdout.isatty() else 140).print(table if submissions else "no submissions yet")
-
-
 def _show_place(now: "Status") -> None:
     contest = now.contest
-    click.echo(
-        f"place        {contest.rank or '-'} of {contest.teams:,}" + ("" if contest.medals else "; no medals here")
-    )
+    medals = "" if contest.medals else "; no medals here"
+    click.echo(f"place        {contest.rank or '-'} of {contest.teams:,}{medals}")
     for line in now.lines:
         distance = f", {line.distance:.5f} from yours" if line.distance is not None else ""
         click.echo(f"{line.name:12} {line.score:.5f} at place {line.place:,}{distance}")
@@ -204,35 +178,19 @@ def _show_place(now: "Status") -> None:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 def doctor(as_json: bool) -> None:
     """What is wrong with machine, credentials, rules, data and folds, and what mends it."""
-    findings = _findings()
-    if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
-    for finding in findings if not as_json else []:
-        click.echo(f"{finding.level:6} {finding.what}" + (f"\n       -> {finding.mend}" if finding.mend else ""))
-    if any(finding.level == "block" for finding in findings):
-        raise click.exceptions.Exit(1)
-
-
-def _findings() -> "list[Finding]":
     from kgl.checks import check_workspace
     from kgl.online.checks import check_online
-    from kgl.paths import find_workspace
 
     findings = check_workspace(find_workspace())
-    try:
+    with suppress(KglError):  # facts that cannot be read: check_workspace tells
         workspace, competition = _open()
-    except KglError:  # check_workspace tells
-        return findings
-    return findings + check_online(competition.slug, workspace.root / competition.files.root)
-
-
-def _scores(event: "Event") -> str:
-    private = "" if event.private_score is None else f"  private {event.private_score:.5f}"
-    return f"public {_number(event.public_score)}{private}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.5f}"
+        findings += check_online(competition.slug, workspace.root / competition.files.root)
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print_findings(findings)
+    if any(finding.level == "block" for finding in findings):
+        raise click.exceptions.Exit(1)

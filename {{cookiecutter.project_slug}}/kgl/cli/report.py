@@ -12,9 +12,7 @@ def report() -> None:
     from kgl.report.material import here
     from kgl.report.page import write_report
 
-    made = write_report(here())
-    for sentence in made.lacking:
+    written, lacking = write_report(here())
+    for sentence in lacking:
         click.echo(sentence, err=True)
-    root = made.results.parent
-    shown = [path.relative_to(root).as_posix() for path in (made.page, made.results) if path.is_file()]
-    click.echo(" · ".join(shown))
+    click.echo(" · ".join(written))

@@ -1,13 +1,12 @@
 """What `kgl board` and `kgl blend` print."""
 
-import shutil
-from collections.abc import Sequence
 from itertools import zip_longest
 
 import click
 
 from kgl.board import Board, Line, leaderboard
 from kgl.changes import all_changes, differences, members_of
+from kgl.cli.talk import print_table
 from kgl.evidence import Evidence, farthest
 from kgl.metrics import get_metric
 from kgl.paths import Workspace
@@ -37,11 +36,8 @@ def show_board(board: Board, metric: str, *, wide: bool) -> None:
         click.echo(f"failed: {', '.join(names)}; why: log.txt in their folders in runs/; delete these when done with")
     if board.left_out:
         click.echo(f"{board.left_out} runs of other folds or of another metric than {metric} are left out.")
-    click.echo(
-        "Next: uv run kgl submit, or change an experiment and train it"
-        if board.lines
-        else "No complete run yet: uv run kgl baseline"
-    )
+    following = "Next: uv run kgl submit, or change an experiment and train it"
+    click.echo(following if board.lines else "No complete run yet: uv run kgl baseline")
 
 
 def _cells(place: int, line: Line, wide: bool) -> list[str]:
@@ -74,9 +70,8 @@ def show_run(workspace: Workspace, run: Run) -> None:
     if (noise := evidence.noise.get(run.experiment)) is not None:
         lines.append(("seeds", f"{run.seeds}; another seed moves a fold's score by {show(noise**0.5)}"))
     if parent:
-        lines.append(
-            ("against parent", f"{parent.run}: {verdict_in_words(evidence.verdict(run, parent), run, parent)}")
-        )
+        verdict = verdict_in_words(evidence.verdict(run, parent), run, parent)
+        lines.append(("against parent", f"{parent.run}: {verdict}"))
         lines += [("changed", change) for change in ([] if run.blend else all_changes(workspace, run, parent))]
     if run.blend:
         lines += [("made of", members_of(run)), *(("worth", line) for line in worth_in_words(run))]
@@ -85,18 +80,12 @@ def show_run(workspace: Workspace, run: Run) -> None:
     public, private = leaderboard(workspace).get(run.run, ("", ""))
     lines.append(("leaderboard", f"public {public}" + (f", private {private}" if private else "") if public else ""))
     memory = f", {run.peak_memory_mb:,.0f} MB" if run.peak_memory_mb else ""
-    lines += [
-        ("needs", took(run.seconds) + memory),
-        ("settings", ""),
-        ("made by", run.command),
-        ("started", run.started),
-    ]
+    lines.append(("needs", took(run.seconds) + memory))
+    lines += [(f"  {name:<20}", f"  {value}") for name, _, value in differences({}, run.config)]
+    lines += [("made by", run.command), ("started", run.started)]
     lines.append(("git", run.git.get("commit", "")[:12] + " and changes" * bool(run.git.get("dirty"))))
     for key, text in lines:
-        if key == "settings":
-            for name, _, value in differences({}, run.config):
-                click.echo(f"  {name:<20}  {value}")
-        elif text.strip():
+        if text.strip():
             click.echo(f"{key:<16}{text}")
     evidence.save()
 
@@ -132,15 +121,3 @@ def worth_in_words(run: Run) -> list[str]:
             like = f"  correlation {alike[i][0]:.3f} with {next(iter(weights))}" if i and alike else ""
             lines.append(f"{name:<22} {weight:5.2f}{brings}{like}")
     return lines
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their texts; empty ones are left out, and the last one is cut where the line ends."""
-    kept = [i for i, _ in enumerate(header) if i + 1 == len(header) or not rows or any(row[i] for row in rows)]
-    table = [[row[i] for i in kept] for row in (header, *rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(kept) - 1)]
-    room = max(20, shutil.get_terminal_size((140, 24)).columns - sum(widths) - 2 * len(widths))
-    for row in table:
-        last = row[-1] if len(row[-1]) <= room else row[-1][: room - 3] + "..."
-        cells = [text.ljust(width) for text, width in zip(row[:-1], widths, strict=True)]
-        click.echo("  ".join([*cells, last]).rstrip())

@@ -1,12 +1,12 @@
 """kgl tune."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from kgl.cli.models import _session
+from kgl.cli.models import open_here
+from kgl.cli.talk import json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from kgl.tune import Outcome
@@ -20,7 +20,7 @@ SHOWN = 10
 @click.option("--minutes", type=click.FloatRange(min=0), default=0, help="Begin no further trial after that time.")
 @click.option("--storage", default="", metavar="URL", help="A database that several machines reach.")
 @click.option("--workers", type=int, help="Folds at once, each in a process of its own.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 def tune(name: str, trials: int, minutes: float, storage: str, workers: int | None, as_json: bool) -> None:
     """Search the settings of experiment NAME, and train it with those that hold on folds that did not choose them.
 
@@ -33,15 +33,14 @@ def tune(name: str, trials: int, minutes: float, storage: str, workers: int | No
     """
     from kgl.tune import tune as search
 
-    outcome = search(_session(), name, trials=trials, minutes=minutes, storage=storage, workers=workers)
+    outcome = search(open_here(), name, trials=trials, minutes=minutes, storage=storage, workers=workers)
     if as_json:
-        return click.echo(json.dumps({**asdict(outcome), "run": outcome.run.run}, indent=2))
+        return print_json(asdict(outcome) | {"run": outcome.run.run})
     _show(outcome)
     click.echo(outcome.run.run)
 
 
 def _show(outcome: "Outcome") -> None:
-    from kgl.cli.show import print_table  # here: it imports numpy, and kgl --help this file
     from kgl.tune_trials import in_words
     from kgl.wording import show
 
@@ -54,10 +53,8 @@ def _show(outcome: "Outcome") -> None:
         rows.append((str(one.number), show(one.score), change, in_words(dict(settings))))
     print_table(("trial", outcome.metric, "change", "settings"), rows)
     parts = [f"{key.rpartition('.')[2]} {share:.0%}" for key, share in outcome.importance.items()]
-    ended = len(outcome.trials) - len(known)
-    click.echo(
-        f"{len(outcome.trials)} trials, {ended} ended early; what matters: {', '.join(parts) or 'not known yet'}"
-    )
+    count = f"{len(outcome.trials)} trials, {len(outcome.trials) - len(known)} ended early"
+    click.echo(f"{count}; what matters: {', '.join(parts) or 'not known yet'}")
     click.echo("The best of many is partly the luckiest. Again, on fresh folds with another seed:")
     again = []
     for one in outcome.finalists:

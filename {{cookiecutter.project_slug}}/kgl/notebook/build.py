@@ -2,30 +2,17 @@
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import kgl
 from kgl.blend import blend_weights
 from kgl.board import best_run
-from kgl.competition import Competition, data_root, load_competition, of_kind, save_facts
+from kgl.competition import data_root, load_competition, of_kind, save_facts
 from kgl.errors import KglError
-from kgl.fold_file import current_hash
 from kgl.notebook.inside import DATA_ROOT
-from kgl.notebook.kernel import (
-    BY_HAND,
-    OWNER,
-    PARTS,
-    Build,
-    build_folder,
-    evaluation_api,
-    kaggle_slug,
-    load_build,
-    size_of,
-    write_dataset,
-    write_kernel,
-)
+from kgl.notebook.kernel import BY_HAND, PARTS, evaluation_api, kaggle_slug, size_of, write_dataset, write_kernel
 from kgl.notebook.wheels import PICKLED, differing, fetch_wheels, imported_modules, lacking, same_versions
 from kgl.online.credentials import secrets
 from kgl.online.progress import size_text
@@ -53,34 +40,27 @@ def mounted(name):
 
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, mounted("@source"))
+sys.path.insert(0, mounted(@source))
 """,
     """\
 # Packages that Kaggle's image lacks, or has in another version than the models were saved with
 from kgl.notebook.inside import add_wheels
 
-add_wheels(mounted("@wheels"))
+add_wheels(mounted(@wheels))
 """,
     """\
 # The test rows as they are here, predicted by the saved models: submission.csv
 from kgl.notebook.inside import predict
 
-predict("@run", source=mounted("@source"), weights=mounted("@weights"), data=mounted("@competition"))
+predict(@run, source=mounted(@source), weights=mounted(@weights), data=mounted(@competition))
 """,
 )
 
 
 def build(
-    workspace: Workspace,
-    run: str | None,
-    *,
-    gpu: bool = False,
-    internet: bool = False,
-    wheels: bool = True,
-    packages: Sequence[str] = (),
-    say: Say,
-) -> Build:
-    """Build what predicts with the saved models of a run or a blend, whole or not at all.
+    workspace: Workspace, run: str | None, *, gpu: bool, internet: bool, wheels: bool, packages: Sequence[str], say: Say
+) -> str:
+    """Build what predicts with the saved models of a run or a blend, whole or not at all; returns the run's name.
 
     Args:
         workspace: where runs/ and build/ lie.
@@ -99,58 +79,50 @@ def build(
     if found := evaluation_api(data_root(workspace, competition)):
         raise KglError(f"this contest {found}, which kgl notebook does not support: {BY_HAND}.")
     use_workspace(workspace)
-    chosen = read_run(workspace, run) if run else _best(workspace, competition)
-    runs = list(needed_runs(workspace, chosen))
-    slugs = {part: kaggle_slug(competition.slug, chosen.run, part) for part in PARTS}
-    with replacing_folder(build_folder(workspace, chosen.run)) as folder:
+    chosen = read_run(workspace, run) if run else best_run(workspace, competition, "build a notebook of")
+    runs = needed_runs(workspace, [chosen.run])
+    slugs = {part: kaggle_slug(competition.slug, chosen.run, part) for part in (*PARTS, "predict")}
+    with replacing_folder(workspace.root / "build" / chosen.run) as folder:
         write_source(workspace, runs, folder / "source")
         _write_weights(workspace, runs, folder / "weights")
         _write_wheels(runs, folder, wheels, packages, say)
         used = [part for part in PARTS if (folder / part).is_dir()]
         for part in used:
             write_dataset(folder / part, slugs[part])
-        name = kaggle_slug(competition.slug, chosen.run, "predict")
-        names = {**slugs, "run": chosen.run, "competition": competition.slug}
+        cells = [cell for cell in CELLS if "@wheels" not in cell or "wheels" in used]
         write_kernel(
             folder / "notebook",
-            slug=name,
-            title=name.replace("-", " "),
-            code_cells=[_filled(cell, names) for cell in CELLS if "@wheels" not in cell or "wheels" in used],
-            dataset_sources=[f"{OWNER}/{slugs[part]}" for part in used],
+            slugs["predict"],
+            filled(cells, **slugs, run=chosen.run, competition=competition.slug),
             competition=competition.slug,
+            datasets=[slugs[part] for part in used],
             gpu=gpu,
             internet=internet,
         )
         refuse_secrets(folder)
         for part in used:
             say(f"{part:<8} {size_text(size_of(folder / part)):>9}   private data set {slugs[part]}")
-        say(f"notebook {name}: internet {'on' if internet else 'off'}, GPU {'on' if gpu else 'off'}")
-    return load_build(build_folder(workspace, chosen.run))
+        say(f"notebook {slugs['predict']}: internet {'on' if internet else 'off'}, GPU {'on' if gpu else 'off'}")
+    return chosen.run
 
 
-def _filled(cell: str, names: dict[str, str]) -> str:
-    for key, name in names.items():
-        cell = cell.replace(f'"@{key}"', f'"{name}"')
-    return cell
+def filled(cells: Sequence[str], **values: object) -> list[str]:
+    """Cells with a value in place of each @name."""
+    for name, value in values.items():
+        cells = [cell.replace(f"@{name}", repr(value)) for cell in cells]
+    return list(cells)
 
 
-def _best(workspace: Workspace, competition: Competition) -> Run:
-    best = best_run(workspace, competition.metric, current_hash(workspace, competition.folds))
-    if best is None:
-        raise KglError("no complete run to build a notebook of; train some: kgl baseline.")
-    return best
-
-
-def needed_runs(workspace: Workspace, run: Run) -> Iterator[Run]:
-    """The run and those that it blends or is stacked on, each once."""
-    waiting, found = [run.run], dict[str, Run]()
+def needed_runs(workspace: Workspace, names: Iterable[str]) -> list[Run]:
+    """The runs of these names and those that they blend or are stacked on, each once."""
+    waiting, found = list(names), dict[str, Run]()
     while waiting:
         one = read_run(workspace, waiting.pop())
         if not one.is_complete:
             raise KglError(f"{one.run} is {one.status}; only complete runs predict. Run: kgl train {one.experiment}")
         found[one.run] = one
         waiting += [name for name in (*blend_weights(one), *one.config.get("stack_on", ())) if name not in found]
-    yield from found.values()
+    return list(found.values())
 
 
 @contextmanager

@@ -16,7 +16,8 @@ import pandas as pd
 from kgl.competition import data_root, load_competition
 from kgl.errors import KglError
 from kgl.notebook import runner
-from kgl.notebook.hidden import Hidden, link, write_hidden
+from kgl.notebook.hidden import Hidden, write_hidden
+from kgl.notebook.inside import link
 from kgl.notebook.kernel import KERNEL, Build, read_cells, read_slug, size_of
 from kgl.notebook.wheels import foreign_modules, modules_of
 from kgl.online.progress import size_text
@@ -31,17 +32,14 @@ SAME = 1e-6  # how far predictions of the same row may differ; a graphics card s
 SAME_ON_GPU = 1e-2
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What Kaggle allows: hours for all, and memory. rows: how many the test set is expected to have there."""
-
-    hours: float = 9.0
-    memory_gb: float = 30.0
-    rows: int | None = None
-
-
-def check(workspace: Workspace, build: Build, limits: Limits | None = None, *, say: Say) -> str:
+def check(workspace: Workspace, build: Build, *, hours: float, memory_gb: float, rows: int | None, say: Say) -> str:
     """Run a notebook twice, with fewer and with more test rows than there are, and judge what it writes.
+
+    Args:
+        workspace, build: what is checked.
+        hours, memory_gb: what Kaggle allows.
+        rows: how many the test set is expected to have there.
+        say: takes a line at a time.
 
     Returns:
         What was found, in a line.
@@ -49,13 +47,12 @@ def check(workspace: Workspace, build: Build, limits: Limits | None = None, *, s
     Raises:
         KglError: what broke, in which cell (status 1).
     """
-    limits = limits or Limits()
     use_workspace(workspace)
     known = read_predictions(workspace, build.run, "test")
     runs: list[tuple[int, float]] = []
     for more in (False, True):
         with tempfile.TemporaryDirectory(prefix="kgl-check-", ignore_cleanup_errors=True) as name:
-            stage = Stage(workspace, build, Path(name).resolve(), limits)
+            stage = Stage(workspace, build, Path(name).resolve(), hours, memory_gb)
             hidden = stage.mount(known, say, more=more)
             before = stage.inputs()
             report = stage.run()
@@ -65,10 +62,10 @@ def check(workspace: Workspace, build: Build, limits: Limits | None = None, *, s
         runs.append((hidden.rows, report["seconds"]))
         heard = "".join(f"; {what}, and went on without" for what in dict.fromkeys(report["tried"]))
         say(f"{hidden.rows:,} test rows: {report['seconds']:.1f} s, network cut off by {report['fence']}{heard}")
-    rows = limits.rows or len(known)
+    rows = rows or len(known)
     seconds = forecast(runs, rows)
-    told = f"{seconds:.0f} s for {rows:,} rows (limit {limits.hours:g} h)"
-    if seconds > limits.hours * 3600:
+    told = f"{seconds:.0f} s for {rows:,} rows (limit {hours:g} h)"
+    if seconds > hours * 3600:
         raise KglError(f"too slow: {told}; blend fewer models, or build with --gpu.")
     weights = size_text(size_of(build.folder / "weights"))
     return f"4 checks passed; {told}; no network touched; {weights} of weights"
@@ -88,7 +85,8 @@ class Stage:
     workspace: Workspace
     build: Build
     root: Path
-    limits: Limits
+    hours: float
+    memory_gb: float
 
     def mount(self, known: pd.DataFrame, say: Say, *, more: bool) -> Hidden:
         """Data sets and contest: in the older places with fewer rows, in the newer ones with more."""
@@ -121,23 +119,22 @@ class Stage:
         """
         folder, log = self.root / "tmp", self.build.folder / "check.log"
         cells, foreign = read_cells(self.build.kernel), foreign_modules()
-        task: dict[str, Any] = {
+        write_json(folder / "report.json", {"cell": 0, "tried": [], "done": False})
+        task = {
             "cells": cells,
             "workspace": str(self.workspace.root),
             "report": str(folder / "report.json"),
             "may_write": [str(self.root / "working"), str(folder)],
             "lacks": sorted(set(foreign) - modules_of(self.build.folder.glob("wheels/*.whl"))),
-            "memory_gb": self.limits.memory_gb,
+            "memory_gb": self.memory_gb,
         }
         write_json(folder / "task.json", task)
         fence = ["unshare", "-rn"] if _can_unshare() else []
         with log.open("wb") as output:
             status = self._start([*fence, sys.executable, "-P", runner.__file__, str(folder / "task.json")], output)
-        report: dict[str, Any] = {"cell": 0, "tried": [], "done": False}
-        if Path(task["report"]).is_file():
-            report = read_json(Path(task["report"]))
+        report: dict[str, Any] = read_json(folder / "report.json")
         if not report["done"]:
-            raise KglError(f"{_broken(report, status, cells, self.limits, foreign)}. Its output: {log}")
+            raise KglError(f"{self._broken(report, status, cells, foreign)}. Its output: {log}")
         return report | {"fence": "unshare" if fence else "a hook in Python"}
 
     def _start(self, command: list[str], output: IO[bytes]) -> int | None:
@@ -152,7 +149,7 @@ class Stage:
             command, cwd=self.root / "working", env=env, stdout=output, stderr=output, start_new_session=True
         )
         try:
-            return process.wait(timeout=self.limits.hours * 3600)
+            return process.wait(timeout=self.hours * 3600)
         except subprocess.TimeoutExpired:
             return None
         finally:
@@ -160,30 +157,26 @@ class Stage:
                 os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
                 process.wait()
 
+    def _broken(self, report: dict[str, Any], status: int | None, cells: list[str], foreign: dict[str, str]) -> str:
+        number = max(1, report["cell"])
+        first = next((line for line in cells[number - 1].splitlines() if line.strip()), "")
+        where = f"cell {number} ({first})"
+        if status is None:
+            return f"too slow: {where} was not done after {self.hours:g} h"
+        if "error" not in report:
+            return f"{where} ended the process with status {status}; memory (limit {self.memory_gb:g} GB)?"
+        said = f"{where}, line {report['line']}: {report['error'].rstrip('.')}"
+        if (module := str(report["module"]).partition(".")[0]) in foreign:
+            advice = f"no wheel is packed: build with --package {foreign[module]}"
+            return f"{said}; Kaggle's image is not known to have it, and {advice}"
+        return said
+
 
 def _can_unshare() -> bool:
     """Whether this system lets a user run a process without any network (Linux, mostly)."""
     if not shutil.which("unshare"):
         return False
     return subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode == 0
-
-
-def _broken(
-    report: dict[str, Any], status: int | None, cells: list[str], limits: Limits, foreign: dict[str, str]
-) -> str:
-    number = max(1, report["cell"])
-    first = next((line for line in cells[number - 1].splitlines() if line.strip()), "")
-    where = f"cell {number} ({first})"
-    if status is None:
-        return f"too slow: {where} was not done after {limits.hours:g} h"
-    if "error" not in report:
-        return f"{where} ended the process with status {status}; memory (limit {limits.memory_gb:g} GB)?"
-    if (module := str(report["module"]).partition(".")[0]) in foreign:
-        advice = (
-            f"Kaggle's image is not known to have it, and no wheel is packed: build with --package {foreign[module]}"
-        )
-        return f"{where}, line {report['line']}: {report['error']}; {advice}"
-    return f"{where}, line {report['line']}: {report['error'].rstrip('.')}"
 
 
 def _check_file(stage: Stage, hidden: Hidden, known: pd.DataFrame) -> None:
@@ -214,7 +207,7 @@ def _check_file(stage: Stage, hidden: Hidden, known: pd.DataFrame) -> None:
     wrong = ~np.isclose(new, old, rtol=near, atol=near).all(axis=1)
     if wrong.any():
         worst = np.nanmax(np.abs(new - old), initial=0)
-        raise KglError(
-            f"{wrong.sum():,} of {len(wrong):,} rows are predicted otherwise than in runs/{run.run}/test.parquet "
-            f"(by up to {worst:.2g}): does load() or a feature look at other test rows?"
+        otherwise = (
+            f"{wrong.sum():,} of {len(wrong):,} rows are predicted otherwise than in runs/{run.run}/test.parquet"
         )
+        raise KglError(f"{otherwise} (by up to {worst:.2g}): does load() or a feature look at other test rows?")

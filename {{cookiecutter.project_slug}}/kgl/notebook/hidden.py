@@ -1,7 +1,6 @@
 """A contest's files with another test set: other rows in another order, as Kaggle swaps them when it scores."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from kgl.competition import Competition, data_root, of_kind
 from kgl.errors import KglError
+from kgl.notebook.inside import link
 from kgl.paths import Workspace
 from kgl.tables import ID, numbered, read_table, text_ids
 
@@ -53,7 +53,7 @@ def write_hidden(workspace: Workspace, competition: Competition, folder: Path, *
     ids = rows[ID] if pictures else text_ids(rows, competition.id)
     names = rows["path"].map(lambda path: PurePosixPath(path).stem) if pictures else ids
     choice = _choose(len(rows), ids, names, more=more and len(competition.id) < 2)
-    changed = {images.test_dir if pictures else "", table, files.sample_submission} - {""}
+    changed = {root / name for name in (images.test_dir if pictures else "", table, files.sample_submission) if name}
     _mirror(root, folder, changed)
     if pictures:
         _link_pictures(root, folder, images.test_dir, rows["path"].tolist(), choice)
@@ -83,28 +83,14 @@ def _new_names(names: pd.Series, count: int) -> list[str]:
     return [f"{names.iloc[k]}x{k}" for k in range(count)]
 
 
-def _mirror(root: Path, folder: Path, changed: set[str]) -> None:
+def _mirror(root: Path, folder: Path, changed: set[Path]) -> None:
     """Link all of `root` but what is changed."""
     folder.mkdir(parents=True)
     for path in root.iterdir():
-        inner = {PurePosixPath(name).relative_to(path.name).as_posix() for name in changed if _is_in(name, path.name)}
-        if inner and "." not in inner:
-            _mirror(path, folder / path.name, inner)
-        elif not inner:
+        if not any(one.is_relative_to(path) for one in changed):
             link(path, folder / path.name)
-
-
-def _is_in(name: str, folder: str) -> bool:
-    return PurePosixPath(name).parts[0] == folder
-
-
-def link(path: Path, there: Path) -> None:
-    """A link, or a copy where the system allows none."""
-    there.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        there.symlink_to(path.resolve(), target_is_directory=path.is_dir())
-    except OSError:
-        shutil.copytree(path, there) if path.is_dir() else shutil.copy(path, there)
+        elif path not in changed:
+            _mirror(path, folder / path.name, changed)
 
 
 def _link_pictures(root: Path, folder: Path, test_dir: str, paths: list[str], choice: Choice) -> None:
@@ -136,16 +122,15 @@ def _places(sample: pd.DataFrame, column: str, ids: pd.Series | None, count: int
 
 def _changed(cells: pd.DataFrame, columns: list[str], place: NDArray[np.int64], choice: Choice) -> pd.DataFrame:
     """The lines of the chosen rows, and those of the repeated ones with new names in `columns`."""
-    lines = pd.Series(np.arange(len(cells))).groupby(place).agg(list).to_dict()
-    kept = cells.iloc[[line for i in choice.order for line in lines.get(i, [])]]
-    parts = [kept]
-    for i, new in zip(choice.again, choice.new_names, strict=True):
-        part = cells.iloc[lines.get(i, [])].copy()
-        for column in columns:
-            renamed = [str(cell).replace(choice.names[i], new) for cell in part[column]]
-            part[column] = pd.Series(renamed, part.index).astype(cells[column].dtype)
-        parts.append(part)
-    return pd.concat(parts)
+    of_row = cells.set_axis(place)
+    kept, again = (of_row.loc[[i for i in rows if i in of_row.index]] for rows in (choice.order, choice.again))
+    new = dict(zip(choice.again, choice.new_names, strict=True))
+    for column in columns:
+        renamed = [
+            str(cell).replace(choice.names[i], new[i]) for i, cell in zip(again.index, again[column], strict=True)
+        ]
+        again = again.assign(**{column: pd.Series(renamed, again.index).astype(cells[column].dtype)})
+    return pd.concat([kept, again])
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """What the notebook calls on Kaggle: a workspace made of what is mounted there, and its predictions."""
 
 import contextlib
-import os
 import shutil
 import sys
 import tempfile
@@ -38,24 +37,30 @@ def open_workspace(source: str, data: str, *more: str) -> Workspace:
     """
     root = Path(tempfile.mkdtemp(prefix="kgl-"))
     for folder in (source, *more):
-        _add(Path(folder), root, link=folder != source)
+        _add(Path(folder), root, linked=folder != source)
     facts = root / "competition.toml"
     write_text(facts, facts.read_text(encoding="utf-8").replace(DATA_ROOT, Path(data).as_posix()))
     return Workspace(root)
 
 
-def _add(folder: Path, root: Path, *, link: bool) -> None:
-    """Files into folders of `root` that can be written to; with `link`, as links where the system has them."""
-    for base, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name != "kgl" or Path(base) != folder]
-        there = root / Path(base).relative_to(folder)
-        there.mkdir(exist_ok=True)
-        for name in files:
-            if link:
-                with contextlib.suppress(OSError):
-                    (there / name).symlink_to(Path(base, name))
-                    continue
-            shutil.copyfile(Path(base, name), there / name)
+def _add(folder: Path, root: Path, *, linked: bool) -> None:
+    """Files but the engine's into folders of `root` that can be written to."""
+    for path in (path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(folder / "kgl")):
+        there = root / path.relative_to(folder)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        if linked:
+            link(path, there)
+        else:
+            shutil.copyfile(path, there)
+
+
+def link(path: Path, there: Path) -> None:
+    """A link, or a copy where the system allows none."""
+    there.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        there.symlink_to(path.resolve(), target_is_directory=path.is_dir())
+    except OSError:
+        shutil.copytree(path, there) if path.is_dir() else shutil.copy(path, there)
 
 
 def predict(run: str, *, source: str, weights: str, data: str) -> None:

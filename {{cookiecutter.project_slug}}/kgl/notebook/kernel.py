@@ -25,26 +25,21 @@ class Build:
     """A folder of build/: data sets and a notebook, each a folder as Kaggle's client wants it."""
 
     folder: Path
-    run: str
-    datasets: tuple[Path, ...]
-    kernel: Path
 
+    @property
+    def run(self) -> str:
+        """The run that its notebook predicts with."""
+        return self.folder.name
 
-def build_folder(workspace: Workspace, run: str) -> Path:
-    """Where the notebook of a run is built."""
-    return workspace.root / "build" / run
+    @property
+    def kernel(self) -> Path:
+        """The notebook's folder."""
+        return self.folder / "notebook"
 
-
-def load_build(folder: Path) -> Build:
-    """What `build` left in a folder.
-
-    Raises:
-        KglError: there is nothing (status 2).
-    """
-    if not (folder / "notebook" / KERNEL).is_file():
-        raise usage(f"{folder} holds no notebook; make it with: kgl notebook build {folder.name}.")
-    datasets = tuple(folder / part for part in PARTS if (folder / part / DATASET).is_file())
-    return Build(folder, folder.name, datasets, folder / "notebook")
+    @property
+    def datasets(self) -> list[Path]:
+        """The folders of the data sets."""
+        return [self.folder / part for part in PARTS if (self.folder / part / DATASET).is_file()]
 
 
 def find_build(workspace: Workspace, run: str | None) -> Build:
@@ -53,10 +48,10 @@ def find_build(workspace: Workspace, run: str | None) -> Build:
     Raises:
         KglError: there is none (status 2).
     """
-    built = sorted(workspace.root.glob(f"build/*/notebook/{KERNEL}"), key=lambda path: path.stat().st_mtime)
-    if not run and not built:
-        raise usage("no notebook in build/; make one with: kgl notebook build.")
-    return load_build(build_folder(workspace, run) if run else built[-1].parents[1])
+    built = sorted(workspace.root.glob(f"build/{run or '*'}/notebook/{KERNEL}"), key=lambda path: path.stat().st_mtime)
+    if not built:
+        raise usage(f"no notebook in build/{run or ''}; make one with: kgl notebook build{f' {run}' if run else ''}.")
+    return Build(built[-1].parents[1])
 
 
 def set_owner(folder: Path, owner: str) -> None:
@@ -111,13 +106,12 @@ def read_slug(folder: Path) -> str:
 
 def write_kernel(
     folder: Path,
-    *,
     slug: str,
-    title: str,
-    code_cells: Sequence[str],
-    dataset_sources: Sequence[str],
-    kernel_sources: Sequence[str] = (),
+    cells: Sequence[str],
+    *,
     competition: str,
+    datasets: Sequence[str],
+    earlier: Sequence[str] = (),
     gpu: bool = False,
     internet: bool = False,
 ) -> None:
@@ -125,27 +119,33 @@ def write_kernel(
 
     Args:
         folder: made if it is not there.
-        slug, title: Kaggle makes the name in the address from the title: it should be the slug with blanks.
-        code_cells: Python, a cell each.
-        dataset_sources, kernel_sources: `owner/slug` of each data set, and of each notebook whose output is read.
-        competition: the bare slug.
+        slug: Kaggle makes the name in the address from the title: it is the slug with blanks.
+        cells: Python, a cell each.
+        competition, datasets, earlier: the names of the contest, of data sets, and of notebooks whose output is read.
         gpu, internet: both cost something: quota, and the right to submit.
     """
-    write_json(folder / NOTEBOOK, _notebook(code_cells))
+    code: dict[str, Any] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+    sources = [cell.strip("\n").splitlines(keepends=True) for cell in cells]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook = {
+        "cells": [code | {"id": f"cell-{number}", "source": lines} for number, lines in enumerate(sources, start=1)],
+        "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    write_json(folder / NOTEBOOK, notebook)
     about = {
         "id": f"{OWNER}/{slug}",
-        "title": title,
+        "title": slug.replace("-", " "),
         "code_file": NOTEBOOK,
         "language": "python",
         "kernel_type": "notebook",
         "is_private": True,
         "enable_gpu": gpu,
-        "enable_tpu": False,
         "enable_internet": internet,
-        "dataset_sources": list(dataset_sources),
         "competition_sources": [competition],
-        "kernel_sources": list(kernel_sources),
-        "model_sources": [],
+        "dataset_sources": [f"{OWNER}/{name}" for name in datasets],
+        "kernel_sources": [f"{OWNER}/{name}" for name in earlier],
     }
     write_json(folder / KERNEL, about)
 
@@ -154,20 +154,3 @@ def read_cells(folder: Path) -> list[str]:
     """The code of a folder's notebook, a text each cell."""
     cells = read_json(folder / NOTEBOOK)["cells"]
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-
-
-def _notebook(code_cells: Sequence[str]) -> dict[str, Any]:
-    cells: list[dict[str, Any]] = [
-        {
-            "cell_type": "code",
-            "execution_count": None,
-            "id": f"cell-{number}",
-            "metadata": {},
-            "outputs": [],
-            "source": code.strip("\n").splitlines(keepends=True),
-        }
-        for number, code in enumerate(code_cells, start=1)
-    ]
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    about = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    return {"cells": cells, "metadata": about, "nbformat": 4, "nbformat_minor": 5}

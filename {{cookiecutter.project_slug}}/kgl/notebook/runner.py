@@ -89,7 +89,8 @@ def main(path: str) -> None:
     """Run what the JSON file says, and leave a report where it says."""
     with open(path, encoding="utf-8") as file:
         task = json.load(file)
-    report: dict[str, Any] = {"cell": 0, "tried": [], "done": False}
+    with open(task["report"], encoding="utf-8") as file:
+        report: dict[str, Any] = json.load(file)
     began = time.perf_counter()
 
     def save() -> None:

@@ -5,15 +5,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain
+from functools import partial
 from pathlib import Path
 
+from kgl.child import run_kgl
 from kgl.competition import load_competition
 from kgl.config import from_text
 from kgl.errors import INTERRUPTED, KglError, usage
@@ -21,30 +19,29 @@ from kgl.experiment import load_experiment, override
 from kgl.fold_task import Task, adopt
 from kgl.folds import read_folds
 from kgl.identity import code_hash
-from kgl.notebook.build import CELLS, needed_runs, refuse_secrets, replacing_folder, write_source
+from kgl.notebook.build import CELLS, filled, needed_runs, refuse_secrets, replacing_folder, write_source
 from kgl.notebook.inside import open_workspace
-from kgl.notebook.kernel import OWNER, kaggle_slug, load_build, write_dataset, write_kernel
-from kgl.notebook.push import fetch_output, follow
-from kgl.notebook.upload import BROKEN, find_notebook, state_of, upload
+from kgl.notebook.kernel import Build, kaggle_slug, write_dataset, write_kernel
+from kgl.notebook.push import BROKEN, fetch_output, find_notebook, follow, state_of, upload
 from kgl.online.client import Kaggle
 from kgl.online.fetch import digest
 from kgl.paths import Workspace, use_workspace
-from kgl.runs import Run, find_parent, is_finished, list_runs, open_run, read_run, read_run_file, run_folder, save_run
+from kgl.runs import Run, find_parent, is_finished, list_runs, open_run, read_run_file, run_folder, save_run
 from kgl.session import Say, open_session
 
 SPARE = 900.0  # seconds of a session, a tenth at most, for stopping, scoring what is done, and keeping the files
-GRACE = 600.0  # seconds from Ctrl-C to the end of the process
 CELL = """\
 # Train for a while, and keep runs/ as the notebook's output
 from kgl.notebook.train import train_here
 
-train_here(@words, seconds=@seconds, source=mounted("@source"), data=mounted("@competition"), earlier=@earlier)
+earlier = mounted(@earlier) if @earlier else ""
+train_here(@words, seconds=@seconds, source=mounted(@source), data=mounted(@competition), earlier=earlier)
 """
 FILES = ("oof.parquet", "test.parquet", "submission.csv", "log.txt")
 
 
 def train(
-    workspace: Workspace, name: str, changes: Mapping[str, str], *, gpu: bool = False, hours: float = 9.0, say: Say
+    workspace: Workspace, name: str, changes: Mapping[str, str], *, gpu: bool, hours: float, say: Say
 ) -> Run | None:
     """Train an experiment on Kaggle and fetch its run; the same command follows it, and begins the next session.
 
@@ -64,17 +61,15 @@ def train(
     """
     training = Training(workspace, name, changes, gpu=gpu, hours=hours, say=say)
     last = training.sessions()
-    if not last or training.is_broken(last):
-        last = max(last, 1)
-        training.begin(last)
-    elif not training.follow(last):
-        return None
-    elif training.is_done(last):
-        return training.adopt(last)
-    else:
-        last += 1
-        training.begin(last)
-    return training.adopt(last) if training.follow(last) else None
+    is_broken = last and state_of(training.kaggle, training.kernel(last))[0] in BROKEN
+    if last and not is_broken:
+        if not training.follow(last):
+            return None
+        if training.is_done(last):
+            return training.adopt(last)
+    session = last if is_broken else last + 1  # one that failed is begun again
+    training.begin(session)
+    return training.adopt(session) if training.follow(session) else None
 
 
 class Training:
@@ -102,9 +97,13 @@ class Training:
         self.kaggle, self.folder = Kaggle(competition.slug, say=say), workspace.root / "build" / "training" / name
         self.owner = self.kaggle.owner()
 
+    def slug(self, session: int) -> str:
+        """The name of a session's notebook: another one for other code, another config or split."""
+        return kaggle_slug(self.kaggle.slug, "train", self.name, f"{self.mark}-{session}")
+
     def kernel(self, session: int) -> str:
-        """A session's notebook, `owner/slug`: another one for other code, another config or split."""
-        return f"{self.owner}/" + kaggle_slug(self.kaggle.slug, "train", self.name, f"{self.mark}-{session}")
+        """A session's notebook, `owner/slug`."""
+        return f"{self.owner}/{self.slug(session)}"
 
     def sessions(self) -> int:
         """How many there are at Kaggle."""
@@ -113,43 +112,33 @@ class Training:
             session += 1
         return session
 
-    def is_broken(self, session: int) -> bool:
-        """Whether a session failed, so that it is begun again."""
-        return state_of(self.kaggle, self.kernel(session))[0] in BROKEN
-
     def begin(self, session: int) -> None:
         """Bring up engine, experiment and folds, and a notebook that trains."""
-        source, slug = kaggle_slug(self.kaggle.slug, "train", self.name, "source"), self.kernel(session).split("/")[1]
-        earlier = [self.kernel(session - 1)] if session > 1 else []
-        texts = {"@source": source, "@competition": self.kaggle.slug, "@seconds": f"{self.hours * 3600:.0f}"}
-        texts |= {"@words": repr(self.words), "@earlier": f'mounted("{earlier[0].split("/")[1]}")' if earlier else '""'}
-        cells = [CELLS[0], CELL]
-        for key, text in texts.items():
-            cells = [cell.replace(key, text) for cell in cells]
+        contest, source = self.kaggle.slug, kaggle_slug(self.kaggle.slug, "train", self.name, "source")
+        earlier = self.slug(session - 1) if session > 1 else ""
+        values = {"source": source, "competition": contest, "seconds": round(self.hours * 3600), "earlier": earlier}
         with replacing_folder(self.folder) as folder:
             self._write_source(folder / "source")
             write_dataset(folder / "source", source)
             write_kernel(
                 folder / "notebook",
-                slug=slug,
-                title=slug.replace("-", " "),
-                code_cells=cells,
-                dataset_sources=[f"{OWNER}/{source}"],
-                kernel_sources=earlier,
-                competition=self.kaggle.slug,
+                self.slug(session),
+                filled([CELLS[0], CELL], **values, words=self.words),
+                competition=contest,
+                datasets=[source],
+                earlier=[earlier] if earlier else [],
                 gpu=self.gpu,
                 internet=True,  # for pretrained weights
             )
             refuse_secrets(folder)
         self.say(f"session {session} of up to {self.hours:g} h on Kaggle, {'with' if self.gpu else 'without'} GPU")
-        upload(self.kaggle, load_build(self.folder), hours=self.hours)
+        upload(self.kaggle, Build(self.folder), hours=self.hours)
 
     def _write_source(self, folder: Path) -> None:
-        below = (needed_runs(self.workspace, read_run(self.workspace, name)) for name in self.experiment.stack_on)
-        runs = {run.run: run for run in chain.from_iterable(below)}
-        write_source(self.workspace, list(runs.values()), folder)
+        runs = needed_runs(self.workspace, self.experiment.stack_on)
+        write_source(self.workspace, runs, folder)
         for run in runs:
-            shutil.copy(run_folder(self.workspace, run) / "test.parquet", folder / "runs" / run)
+            shutil.copy(run_folder(self.workspace, run.run) / "test.parquet", folder / "runs" / run.run)
 
     def follow(self, session: int) -> bool:
         """Wait for the end of a session; False where it still runs."""
@@ -210,41 +199,19 @@ def train_here(words: list[str], *, seconds: float, source: str, data: str, earl
     workspace = open_workspace(source, data)
     if earlier:
         shutil.copytree(Path(earlier, "runs"), workspace.runs, dirs_exist_ok=True)
-    status, said = _kgl(workspace, source, words, seconds - min(SPARE, seconds / 10))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, a child would ignore it as well
+    env = {**os.environ, "PYTHONPATH": source, "PYTHONUNBUFFERED": "1"}
+    kgl = partial(run_kgl, folder=workspace.root, env=env, say=partial(print, flush=True))
+    status, said = kgl(["train", *words], seconds=seconds - min(SPARE, seconds / 10))
     made = [run for run in list_runs(workspace) if not Path(source, "runs", run.run).exists()]
     if status in (INTERRUPTED, -signal.SIGINT) and made:
         run = made[-1]
         folds = [path for path in run_folder(workspace, run.run).glob("folds/*") if path.name.isdigit()]
         done = [path.name for path in folds if all((path / f"seed-{seed}").is_dir() for seed in run.seeds)]
         kept = [word for word in words if not word.startswith("folds=")]
-        status, said = _kgl(workspace, source, [*kept, f"folds={','.join(done)}"]) if done else (0, "")
+        status, said = kgl(["train", *kept, f"folds={','.join(done)}"]) if done else (0, "")
     if status:
         raise RuntimeError(said or f"kgl train ended with status {status}")
     hidden = shutil.ignore_patterns(".lock", ".owner")
     for run in made:
         shutil.copytree(run_folder(workspace, run.run), Path("runs", run.run), ignore=hidden)
-
-
-def _kgl(workspace: Workspace, source: str, words: list[str], seconds: float | None = None) -> tuple[int, str]:
-    """`kgl train` in a process of its own, stopped as by Ctrl-C after some seconds: exit status and last line."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, a child would ignore it as well
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kgl", "train", *words],
-        cwd=workspace.root,
-        env={**os.environ, "PYTHONPATH": source, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
-    timers = [threading.Timer(seconds, process.send_signal, [signal.SIGINT])] if seconds else []
-    timers += [threading.Timer(seconds + GRACE, process.kill)] if seconds else []
-    for timer in timers:
-        timer.start()
-    line = ""
-    for line in process.stdout or ():
-        print(line, end="", flush=True)
-    status = process.wait()
-    for timer in timers:
-        timer.cancel()
-    return status, line.strip()

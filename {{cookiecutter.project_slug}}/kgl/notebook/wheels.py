@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from kgl.errors import KglError
@@ -34,25 +35,27 @@ networkx sympy scikit-image requests pyyaml h5py pydicom librosa soundfile korni
 nibabel psutil tabulate cloudpickle dask beautifulsoup4 lxml regex wordcloud jinja2 openpyxl setuptools pip
 packaging python-dateutil pytz tzdata fsspec protobuf
 """
+LISTED = {*VERSIONS, *OF_ANY_VERSION.split()}
 PICKLED = ("scikit-learn", "pandas")  # saved models of tables hold their objects: another version may not read them
+
+
+def needed(packages: Iterable[str], known: Collection[str] = ()) -> dict[str, str]:
+    """The packages that are here, with all that they need here and is not known, and their versions."""
+    found, waiting = dict[str, str](), list(packages)
+    while waiting:
+        name = waiting.pop()
+        with suppress(importlib.metadata.PackageNotFoundError):
+            about = importlib.metadata.distribution(name)
+            lines = [] if name in found else [line for line in about.requires or [] if "extra ==" not in line]
+            needs = [_plain(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in lines]
+            waiting += [other for other in needs if other not in known]
+            found[name] = about.version
+    return found
 
 
 def provided() -> set[str]:
     """The packages of this machine that Kaggle's image has too: those of the tables and what they need themselves."""
-    found, waiting = set[str](), [*VERSIONS, *OF_ANY_VERSION.split()]
-    while waiting:
-        if (name := waiting.pop()) not in found:
-            found.add(name)
-            waiting += _needs(name)
-    return found
-
-
-def _needs(package: str) -> list[str]:
-    try:
-        lines = importlib.metadata.requires(package) or []
-    except importlib.metadata.PackageNotFoundError:
-        return []
-    return [_plain(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in lines if "extra ==" not in line]
+    return set(needed(LISTED))
 
 
 def _plain(package: str) -> str:
@@ -77,21 +80,8 @@ def imported_modules(files: Iterable[Path]) -> set[str]:
 
 def lacking(modules: Iterable[str]) -> dict[str, str]:
     """Packages that Kaggle's image lacks for these modules, with what they need themselves, and their versions here."""
-    foreign, known = foreign_modules(), provided()
-    found: dict[str, str] = {}
-    waiting = [foreign[name] for name in modules if name in foreign]
-    while waiting:
-        if (name := waiting.pop()) not in found:
-            found[name] = importlib.metadata.version(name)
-            waiting += [other for other in _needs(name) if other not in known and _is_here(other)]
-    return found
-
-
-def _is_here(package: str) -> bool:
-    try:
-        return bool(importlib.metadata.version(package))
-    except importlib.metadata.PackageNotFoundError:
-        return False
+    foreign = foreign_modules()
+    return needed([foreign[name] for name in modules if name in foreign], known=provided())
 
 
 def differing(versions: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -103,10 +93,7 @@ def differing(versions: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 def same_versions(names: Iterable[str]) -> dict[str, str]:
     """The versions of packages here, and of what they need that the tables do not name: older ones did not need it."""
-    found = list(names)
-    listed = {*VERSIONS, *OF_ANY_VERSION.split()}
-    found += [other for name in found for other in _needs(name) if other not in listed and _is_here(other)]
-    return {name: importlib.metadata.version(name) for name in found}
+    return needed(names, known=LISTED)
 
 
 def fetch_wheels(packages: Mapping[str, str], folder: Path) -> None:

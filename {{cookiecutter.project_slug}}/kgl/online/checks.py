@@ -1,7 +1,7 @@
 """The online part of kgl doctor: credentials, client, and what Kaggle says. It ends in time whatever hangs."""
 
 import importlib.metadata
-import importlib.util
+import os
 import shutil
 import sys
 import threading
@@ -13,7 +13,7 @@ from kgl.errors import KglError
 from kgl.findings import Finding
 from kgl.online.client import Contest, Kaggle
 from kgl.online.credentials import SETTINGS, config_folders, sources
-from kgl.online.download import list_files
+from kgl.online.download import list_files, total_size
 from kgl.online.manifest import NAME as MANIFEST
 from kgl.online.progress import size_text
 from kgl.online.refusals import rules_not_accepted
@@ -24,7 +24,8 @@ PATIENCE = 40.0  # seconds for all calls together; even a name server that never
 
 def check_online(slug: str, root: Path) -> list[Finding]:
     """Findings about credentials, the client and the contest. `root` is the folder of the data."""
-    findings = [*_credentials(), *_client()]
+    client = f"kaggle client {importlib.metadata.version('kaggle')}, Python {sys.version.split()[0]}"
+    findings = [*_credentials(), Finding("ok", client)]
     if any(finding.level == "block" for finding in findings):
         return findings
     stdout = sys.stdout
@@ -42,33 +43,20 @@ def check_online(slug: str, root: Path) -> list[Finding]:
 def _credentials() -> Iterator[Finding]:
     found = sources()
     if not found:
-        yield Finding(
-            "block", "no Kaggle credentials", f"create a token at {SETTINGS}, save it as ~/.kaggle/access_token"
-        )
+        mend = f"create a token at {SETTINGS}, save it as ~/.kaggle/access_token"
+        yield Finding("block", "no Kaggle credentials", mend)
     for source in found:
         if source is found[0]:
             yield Finding("ok", f"the {source.kind} in {source.place} is in force")
         else:
             mend = "remove what is not wanted: a stale token would block good keys"
             yield Finding("warn", f"the {source.kind} in {source.place} is shadowed by {found[0].place}", mend)
-        if source.open_to_others:
+        if source.path and os.name != "nt" and source.path.stat().st_mode & 0o077:  # Windows' modes say nothing
             yield Finding("warn", f"{source.path} can be read by other users", f"chmod 600 {source.path}")
     for path in {folder / "kaggle.json" for folder in config_folders()} - {source.path for source in found}:
         if path.is_file():
             mend = "the client reads one folder only, and needs username and key in the file"
             yield Finding("warn", f"{path} is not used", mend)
-
-
-def _client() -> Iterator[Finding]:
-    """The kaggle package and its known faults."""
-    version = importlib.metadata.version("kaggle")
-    if int(version.split(".")[0]) < 2:
-        yield Finding("block", f"the kaggle client {version} ignores new tokens", "uv sync --upgrade-package kaggle")
-    else:
-        yield Finding("ok", f"kaggle client {version}, Python {sys.version.split()[0]}")
-    for name in ("six", "certifi"):  # the client imports six without asking for it
-        if importlib.util.find_spec(name) is None:
-            yield Finding("block", f"the package {name} is missing, which the client needs", f"uv add {name}")
 
 
 def _ask(slug: str, root: Path, asked: list[Finding]) -> None:
@@ -78,7 +66,7 @@ def _ask(slug: str, root: Path, asked: list[Finding]) -> None:
         contest = kaggle.contest()
         asked.append(Finding("ok", f'Kaggle accepts the credentials and knows the contest "{contest.title or slug}"'))
         asked += _contest(contest)
-        asked.append(_space(sum(file.size for file in list_files(kaggle)), root))
+        asked.append(_space(total_size(list_files(kaggle)), root))
         if not contest.entered:
             raise rules_not_accepted(slug)
         kaggle.call("download_data_files").close()

@@ -9,12 +9,14 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
+from itertools import count
 from typing import Any, TypeVar
 
 from kgl.errors import FAILED, REFUSED, KglError, usage
-from kgl.online.credentials import SETTINGS, in_force, sources
-from kgl.online.refusals import explain, is_passing, pause, rules_not_accepted, status_of
+from kgl.online.credentials import SETTINGS, sources
+from kgl.online.refusals import bad_credentials, explain, is_passing, pause, rules_not_accepted, status_of
 
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds between two looks, growing by half
 T = TypeVar("T")
 
 
@@ -41,14 +43,13 @@ class Kaggle:
 
     slug: the last part of the competition's address. say: told of each pause before another try.
     timeout: seconds that a call may wait for the next bytes. attempts: how often a call is tried while the trouble may
-    pass. sleep: what waits between tries.
+    pass.
     """
 
     slug: str
     say: Callable[[str], None] = lambda line: None
     timeout: float = 20.0
     attempts: int = 4
-    sleep: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self.slug):
@@ -62,9 +63,7 @@ class Kaggle:
         Raises:
             KglError: no credentials, or a refusal with Kaggle's reason (3); trouble that outlasted the retries (1).
         """
-        attempt = 0
-        while True:
-            attempt += 1
+        for attempt in count(1):
             try:
                 with time_limit(self.timeout), redirect_stdout(io.StringIO()):
                     return question(_authenticated())
@@ -75,17 +74,18 @@ class Kaggle:
                 if not is_passing(error) or wait is None or attempt >= (attempts or self.attempts):
                     raise explain(error, self.slug) from error
                 self.say(f"{explain(error, self.slug).message.partition('. ')[0]}; next try in {wait:.0f} s")
-            self.sleep(wait)
+            time.sleep(wait)
+        raise AssertionError("unreachable")
 
     def call(self, method: str, *, attempts: int | None = None, **fields: Any) -> Any:
         """One call: `call("get_submission_limits")` for this competition, or `call("kernels.get_kernel", ...)`."""
-        if "." in method:
-            return self.ask(lambda api: _call(api, method, fields), attempts=attempts)
-        fields = {"competition_name": self.slug, **fields}
+        ours = "." not in method
+        whole = f"competitions.{method}" if ours else method
+        fields |= {"competition_name": self.slug} if ours else {}
         try:
-            return self.ask(lambda api: _call(api, f"competitions.{method}", fields), attempts=attempts)
+            return self.ask(lambda api: _call(api, whole, fields), attempts=attempts)
         except KglError as error:
-            bare = "it gave no reason" in error.message and method != "get_competition"
+            bare = ours and "it gave no reason" in error.message and method != "get_competition"
             if bare and not self.contest().entered:
                 raise rules_not_accepted(self.slug) from error
             raise
@@ -116,12 +116,29 @@ class Kaggle:
             except KglError as error:
                 if error.status != FAILED:
                     raise
-                self.sleep(2.0)
+                time.sleep(2.0)
                 if found := look():
                     return None, found
                 if not left:
                     raise
         raise AssertionError("unreachable")
+
+    def wait(self, look: Callable[[], T], longest: float) -> T | None:
+        """What `look` sees at last, asked from time to time; None where `longest` seconds have passed in vain.
+
+        Trouble that may pass ends no wait.
+        """
+        waited, pause = 0.0, FIRST_PAUSE
+        while waited < longest:
+            try:
+                if seen := look():
+                    return seen
+            except KglError as error:
+                if error.status != FAILED:
+                    raise
+            time.sleep(pause)
+            waited, pause = waited + pause, min(pause * 1.5, LONGEST_PAUSE)
+        return None
 
     def owner(self) -> str:
         """The name of the user who is signed in, as it stands in the addresses of notebooks and data sets."""
@@ -155,10 +172,6 @@ class Kaggle:
             rank=c.user_rank or 0,
         )
 
-    def pages(self) -> dict[str, str]:
-        """The competition's pages (description, Evaluation, rules, data): content by name."""
-        return {page.name: page.content for page in self.call("list_competition_pages").pages}
-
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
@@ -185,20 +198,15 @@ def time_limit(seconds: float) -> Iterator[None]:
 def _authenticated() -> Any:
     """The client's api object. Importing the package authenticates, and hides what went wrong: so once more, aloud."""
     if not sources():
-        raise KglError(
-            f"no Kaggle credentials found. Create a token at {SETTINGS} (API, Generate New Token) and save it as "
-            "~/.kaggle/access_token; the README shows how.",
-            REFUSED,
-        )
-    try:
-        import kaggle
-    except ImportError as error:
-        raise KglError(f"the kaggle client cannot be imported ({error}). Run uv sync, then kgl doctor.") from error
+        create = f"Create a token at {SETTINGS} (API, Generate New Token) and save it as ~/.kaggle/access_token"
+        raise KglError(f"no Kaggle credentials found. {create}; the README shows how.", REFUSED)
+    import kaggle
+
     if not kaggle.api._authenticated:
         try:
             kaggle.api.authenticate()
         except SystemExit:
-            raise KglError(f"Kaggle does not accept {in_force()}; put a new one there: {SETTINGS}.", REFUSED) from None
+            raise bad_credentials() from None
     return kaggle.api
 
 

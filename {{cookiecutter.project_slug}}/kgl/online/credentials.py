@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +22,25 @@ class Source:
     kind: str
     path: Path | None = None
 
-    @property
-    def open_to_others(self) -> bool:
-        """Whether other users of this machine can read the file (Windows' modes say nothing)."""
-        return os.name != "nt" and self.path is not None and bool(self.path.stat().st_mode & 0o077)
-
 
 def sources() -> list[Source]:
     """Every place with credentials in the order in which the client asks them: the first is in force."""
-    return list(_sources())
+    home, token = Path.home() / ".kaggle", os.environ.get("KAGGLE_API_TOKEN")
+    found = []
+    if token and Path(token).exists():
+        found.append(Source(f"{token} (named by KAGGLE_API_TOKEN)", "token", Path(token)))
+    elif token:
+        found.append(Source("the variable KAGGLE_API_TOKEN", "token"))
+    for path in (home / "access_token", home / "access_token.txt"):
+        if path.is_file() and path.read_text(encoding="utf-8", errors="replace").strip():
+            found.append(Source(str(path), "token", path))
+    if os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY"):
+        found.append(Source("the variables KAGGLE_USERNAME and KAGGLE_KEY", "key"))
+    keys = next((folder for folder in config_folders() if folder.exists()), home) / "kaggle.json"
+    login = home / "credentials.json"
+    found += [Source(str(keys), "key", keys)] if _holds(keys, "username", "key") else []
+    found += [Source(str(login), "OAuth login", login)] if _holds(login, "refresh_token") else []
+    return found
 
 
 def in_force() -> str:
@@ -42,10 +51,9 @@ def in_force() -> str:
 
 
 def masked(text: str) -> str:
-    """`text` without anything that looks like a secret or is one of the environment's."""
-    for secret in (os.environ.get("KAGGLE_API_TOKEN", ""), os.environ.get("KAGGLE_KEY", "")):
-        if len(secret) >= 8 and not Path(secret).exists():
-            text = text.replace(secret, "***")
+    """`text` without anything that looks like a secret or is one of this machine's."""
+    for secret in secrets():
+        text = text.replace(secret, "***")
     return SECRET.sub("***", text)
 
 
@@ -64,24 +72,6 @@ def config_folders() -> list[Path]:
     other = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
     usual = [Path.home() / ".kaggle", other]
     return [Path(named), *usual] if (named := os.environ.get("KAGGLE_CONFIG_DIR")) else usual
-
-
-def _sources() -> Iterator[Source]:
-    home, token = Path.home() / ".kaggle", os.environ.get("KAGGLE_API_TOKEN")
-    if token and Path(token).exists():
-        yield Source(f"{token} (named by KAGGLE_API_TOKEN)", "token", Path(token))
-    elif token:
-        yield Source("the variable KAGGLE_API_TOKEN", "token")
-    for path in (home / "access_token", home / "access_token.txt"):
-        if path.is_file() and path.read_text(encoding="utf-8", errors="replace").strip():
-            yield Source(str(path), "token", path)
-    if os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY"):
-        yield Source("the variables KAGGLE_USERNAME and KAGGLE_KEY", "key")
-    folder = next((folder for folder in config_folders() if folder.exists()), home)
-    if _holds(folder / "kaggle.json", "username", "key"):
-        yield Source(str(folder / "kaggle.json"), "key", folder / "kaggle.json")
-    if _holds(home / "credentials.json", "refresh_token"):
-        yield Source(str(home / "credentials.json"), "OAuth login", home / "credentials.json")
 
 
 def _holds(path: Path, *keys: str) -> bool:

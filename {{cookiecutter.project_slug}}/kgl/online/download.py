@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from zipfile import is_zipfile
 
 from kgl.config import nearest
@@ -21,7 +21,6 @@ from kgl.online.progress import progress, size_text
 if TYPE_CHECKING:
     from requests import Response
 
-T = TypeVar("T")
 Files = tuple[list[Remote], list[Remote]]  # asked for, fetched now
 STAGING, LOCK = ".kgl-unpacking", ".kgl-lock"
 
@@ -78,7 +77,8 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(PurePosixPath(name).name, pattern)
 
 
-def _bytes(files: list[Remote]) -> int:
+def total_size(files: list[Remote]) -> int:
+    """Bytes of files of the list."""
     return sum(file.size for file in files)
 
 
@@ -99,83 +99,80 @@ class _Work:
         else:
             self.keep = {self.root / path for path in edited}
         fetched = left = [file for file in missing if self.root / file.path not in self.keep]
-        if not patterns and len(left) > 1 and _bytes(left) > _bytes(files) / 2:
-            self.kaggle.say(f"{len(files):,} files, {size_text(_bytes(files))}: the whole archive is fetched")
-            left = self.fetch_archive(left)
+        if not patterns and len(left) > 1 and total_size(left) > total_size(files) / 2:
+            self.kaggle.say(f"{len(files):,} files, {size_text(total_size(files))}: the whole archive is fetched")
+            left = self.fetch(f"{self.kaggle.slug}.zip", left, "download_data_files")
         for file in left:
-            self.fetch_one(file)
+            self.fetch(file.path, [file], "download_data_file", file_name=file.name)
         self.manifest.save()
         return files, fetched
 
-    def fetch_archive(self, files: list[Remote]) -> list[Remote]:
-        """The contest's one archive; returns the files that it did not bring, or not in the size of the list."""
+    def fetch(self, name: str, files: list[Remote], method: str, **fields: str) -> list[Remote]:
+        """Fetch one file, or the archive of all, and put it in place; what turns out corrupt is fetched once more.
 
-        def place(part: Path) -> dict[str, Unpacked]:
-            with progress("unpacking") as report:
-                unpacked = unpack(part, self.staging, report=report)
-            move_tree(self.staging, self.root, keep=self.keep)
-            return unpacked
-
-        unpacked = self.fetch_twice(f"{self.kaggle.slug}.zip", _bytes(files), place, "download_data_files")
-        came: dict[str, dict[str, str]] = defaultdict(dict)
-        for path, file in unpacked.items():
-            if self.root / path not in self.keep:
-                came[file.origin][path] = file.sha256
-        left = []
-        for remote in files:
-            hashes = came.get(remote.path, {})
-            if hashes and (remote.path not in hashes or size_of(self.root / remote.path) == remote.size):
-                self.manifest.record(remote, hashes)
-            else:
-                left.append(remote)
-        self.manifest.save()
-        return left
-
-    def fetch_one(self, remote: Remote) -> None:
-        """One file of the list. Kaggle sends large ones zipped; zips of the list are unpacked too."""
-
-        def place(part: Path) -> dict[str, str]:
-            folder = _unpacks_to(part, remote)
-            try:
-                unpacked = {} if folder is None else unpack(part, self.staging)
-            except RuntimeError:  # it needs a password, or an unknown method: it stays a zip
-                folder = None
-            if folder is None:
-                sha256 = digest(part)
-                os.replace(part, self.root / remote.path)
-                return {remote.path: sha256}
-            move_tree(self.staging, self.root / folder, keep=self.keep)
-            paths = {(PurePosixPath(folder) / path).as_posix(): file.sha256 for path, file in unpacked.items()}
-            return {path: sha256 for path, sha256 in paths.items() if self.root / path not in self.keep}
-
-        hashes = self.fetch_twice(remote.path, remote.size, place, "download_data_file", file_name=remote.name)
-        self.manifest.record(remote, hashes)
-        self.manifest.save()
-
-    def fetch_twice(self, name: str, size: int, place: Callable[[Path], T], method: str, **fields: str) -> T:
-        """Fetch and put in place; what turns out corrupt is fetched once more. `size` is what it takes unpacked."""
+        Returns:
+            The files that it did not bring, or not in the size of the list.
+        """
         target = self.root / name
 
         def start() -> "Response":
             response: Response = self.kaggle.call(method, attempts=6, **fields)
             coming = int(response.headers.get("Content-Length", 0)) - size_of(part_of(target))
-            check_space(self.root, coming + size)
+            check_space(self.root, coming + total_size(files))
             return response
 
         for again in (f"{name} arrived corrupt; it is fetched once more", ""):
             with progress(name) as report:
-                part = fetch(start, target, report=report, sleep=self.kaggle.sleep)
+                part = fetch(start, target, report)
             shutil.rmtree(self.staging, ignore_errors=True)  # what a run that was stopped left
             try:
-                placed = place(part)
+                came = self.unpack_file(part, files[0]) if fields else self.unpack_archive(part)
             except CORRUPT:
                 discard(target)
                 if again:
                     self.kaggle.say(again)
             else:
+                move_tree(self.staging, self.root, keep=self.keep)
                 discard(target)
-                return placed
+                return self.record(files, came)
         raise KglError(f"{name} arrived corrupt twice. Try again later; if it stays so, tell the contest's hosts.")
+
+    def unpack_archive(self, part: Path) -> dict[str, Unpacked]:
+        """The contest's one archive."""
+        with progress("unpacking") as report:
+            return unpack(part, self.staging, report=report)
+
+    def unpack_file(self, part: Path, remote: Remote) -> dict[str, Unpacked]:
+        """One file of the list. Kaggle sends large ones zipped; zips of the list are unpacked too."""
+        folder = _unpacks_to(part, remote)
+        if folder is not None:
+            try:
+                found = unpack(part, self.staging / folder).items()
+                return {
+                    (PurePosixPath(folder) / path).as_posix(): one._replace(origin=remote.path) for path, one in found
+                }
+            except RuntimeError:  # it needs a password, or an unknown method: it stays a zip
+                shutil.rmtree(self.staging)
+        sha256, place = digest(part), self.staging / remote.path
+        place.parent.mkdir(parents=True)
+        os.replace(part, place)
+        return {remote.path: Unpacked(sha256, remote.path)}
+
+    def record(self, files: list[Remote], came: dict[str, Unpacked]) -> list[Remote]:
+        """Note what came with each file; returns the files with which nothing came, or not what the list says."""
+        hashes: dict[str, dict[str, str]] = defaultdict(dict)
+        for path, one in came.items():
+            hashes[one.origin][path] = one.sha256
+        left = []
+        for remote in files:
+            found = hashes[remote.path]
+            is_whole = remote.path not in found or size_of(self.root / remote.path) == remote.size
+            if found and (is_whole or len(files) == 1):
+                self.manifest.record(remote, found, keep=self.keep)
+            else:
+                left.append(remote)
+        self.manifest.save()
+        return left
 
 
 def _unpacks_to(part: Path, remote: Remote) -> str | None:

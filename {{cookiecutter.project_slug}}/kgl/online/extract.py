@@ -65,10 +65,8 @@ def check_space(folder: Path, needed: int) -> None:
     """
     free = shutil.disk_usage(folder).free
     if free < needed + SPARE:
-        raise KglError(
-            f"the disk of {folder} has {size_text(free)} free and {size_text(needed)} are needed. Free some, or set "
-            "[files] root in competition.toml to a folder on another disk."
-        )
+        lack = f"the disk of {folder} has {size_text(free)} free and {size_text(needed)} are needed"
+        raise KglError(f"{lack}. Free some, or set [files] root in competition.toml to a folder on another disk.")
 
 
 def safe_name(name: str, where: str) -> str:

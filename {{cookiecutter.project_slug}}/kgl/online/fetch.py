@@ -17,9 +17,7 @@ CHUNK, TRIES, TIMEOUT = 1 << 20, 6, 30.0
 Report = Callable[[int, int], None]  # bytes that are there, bytes in all (0: unknown)
 
 
-def fetch(
-    start: Callable[[], "Response"], target: Path, *, report: Report, sleep: Callable[[float], None] = time.sleep
-) -> Path:
+def fetch(start: Callable[[], "Response"], target: Path, report: Report) -> Path:
     """Bring `<target>.part` to its full size and return it; `<target>.part.of` says what it is a part of.
 
     Args:
@@ -44,11 +42,9 @@ def fetch(
             best = max(best, size_of(part))
             wait = pause(error, failures)
             if failures >= TRIES or wait is None:
-                raise KglError(
-                    f"{target.name}: the connection broke {failures} times in a row at {best:,} bytes. They are kept; "
-                    "run this again and it goes on from there."
-                ) from error
-        sleep(wait)
+                broke = f"{target.name}: the connection broke {failures} times in a row at {best:,} bytes"
+                raise KglError(f"{broke}. They are kept; run this again and it goes on from there.") from error
+        time.sleep(wait)
 
 
 def part_of(target: Path) -> Path:

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 
 from filelock import FileLock
 
@@ -47,14 +46,8 @@ def latest(workspace: Workspace) -> dict[int, Event]:
         try:
             event = Event(**json.loads(line)) if line.strip() else None
         except (ValueError, TypeError) as error:
-            raise KglError(
-                f"submissions.jsonl line {number} is no event ({error}); mend or delete that line."
-            ) from None
+            where = f"submissions.jsonl line {number} is no event"
+            raise KglError(f"{where} ({error}); mend or delete that line.") from None
         if event:
             events[event.ref] = event
     return events
-
-
-def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,6 +1,7 @@
 """What was downloaded: sizes and hashes, so that whole files are skipped and edited ones are noticed."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,11 +49,12 @@ class Manifest:
         """Write it into the data folder."""
         write_json(self.root / NAME, {path: asdict(entry) for path, entry in self.files.items()})
 
-    def record(self, remote: Remote, hashes: dict[str, str]) -> None:
-        """Note files (sha256 by path below the root) that came with `remote`."""
+    def record(self, remote: Remote, hashes: dict[str, str], keep: Collection[Path] = ()) -> None:
+        """Note files (sha256 by path below the root) that came with `remote`, but those that stayed as they were."""
         for path, sha256 in hashes.items():
-            status = (self.root / path).stat()
-            self.files[path] = Entry(status.st_size, sha256, status.st_mtime_ns, remote.name, remote.version)
+            if self.root / path not in keep:
+                status = (self.root / path).stat()
+                self.files[path] = Entry(status.st_size, sha256, status.st_mtime_ns, remote.name, remote.version)
 
     def compare(self, remotes: list[Remote]) -> tuple[list[Remote], dict[str, Remote]]:
         """The remote files that are missing here or changed at Kaggle; and the edited local ones, by path."""

@@ -15,15 +15,13 @@ RULES = 'you have not accepted the rules of "{slug}".\n  Accept them at {page}/r
 ADVICE = (  # words in Kaggle's reason, and the sentence they lead to
     ("rules", RULES),
     ("identity|phone|verif", "{said}. Verify phone or identity at {settings} and run this again."),
-    (
-        r"\bgpu\b|accelerator",
-        "{said}. Wait until Kaggle has GPU hours for you again ({settings}), or go without --gpu.",
-    ),
+    (r"\bgpu\b|accelerat", "{said}. Wait until Kaggle has GPU hours for you again ({settings}), or go without --gpu."),
     ("already in use|already exists", "{said}. Rename or delete that one (https://www.kaggle.com/work), then go on."),
     ("allowance|daily|per day|submission limit|quota", "{said}. The day's allowance is back at {reset}."),
     ("notebook|kernel", "{said}. This contest takes notebooks only: use kgl notebook."),
     (r"deadline|closed|\bended|no longer|disabled", '{said}. "{slug}" takes no submissions now; see {page}'),
 )
+UNKNOWN = 'it knows no such thing as "{slug}" ({said}); compare slug in competition.toml with {page}'
 BARE = "it gave no reason (403{said}): the contest \"{slug}\" does not exist, is private, or its rules are not accepted; see {page} and compare slug in competition.toml."  # fmt: skip # noqa: E501
 
 
@@ -64,6 +62,11 @@ def rules_not_accepted(slug: str) -> KglError:
     return _refusal(RULES, slug)
 
 
+def bad_credentials() -> KglError:
+    """The refusal of a token or key, and where a new one comes from."""
+    return KglError(f"Kaggle does not accept {in_force()}; put a new one there: {SETTINGS}.", REFUSED)
+
+
 def explain(error: Exception, slug: str) -> KglError:
     """The sentence for the user. Refusals have status 3, network and server trouble 1."""
     status = status_of(error)
@@ -71,7 +74,7 @@ def explain(error: Exception, slug: str) -> KglError:
         return _no_answer(error)
     reasons, said = _words(error)
     if status == 401:
-        return KglError(f"Kaggle does not accept {in_force()}; put a new one there: {SETTINGS}.", REFUSED)
+        return bad_credentials()
     if status == 429:
         wait = f"in {asked:.0f} s" if (asked := _retry_after(error)) else "in some minutes"
         return KglError(f"Kaggle asks to slow down (429). Nothing is lost; run this again {wait}.")
@@ -79,15 +82,8 @@ def explain(error: Exception, slug: str) -> KglError:
         return KglError(f"Kaggle has trouble ({status} {said}). Nothing is lost; run this again later.")
     if advice := _advice(f"{reasons} {said}"):
         return _refusal(advice, slug, said or reasons)
-    if status == 404:
-        return _refusal(
-            'it knows no such thing as "{slug}" ({said}); compare slug in competition.toml with {page}', slug, said
-        )
-    return (
-        _refusal(BARE, slug, said and f": {said}")
-        if status == 403
-        else _refusal("{said} ({status}).", slug, said, status)
-    )
+    advice = {404: UNKNOWN, 403: BARE}.get(status, f"{{said}} ({status}).")
+    return _refusal(advice, slug, f": {said}" if said and status == 403 else said)
 
 
 def refused(said: str, slug: str) -> KglError:
@@ -100,9 +96,9 @@ def _advice(said: str) -> str:
     return next((advice for words, advice in ADVICE if re.search(words, said, re.I)), "")
 
 
-def _refusal(advice: str, slug: str, said: str = "", status: int = 0) -> KglError:
+def _refusal(advice: str, slug: str, said: str = "") -> KglError:
     page = f"https://www.kaggle.com/competitions/{slug}"
-    filled = advice.format(said=said, slug=slug, page=page, settings=SETTINGS, reset=reset_time(), status=status)
+    filled = advice.format(said=said, slug=slug, page=page, settings=SETTINGS, reset=reset_time())
     return KglError(f"Kaggle refused: {filled}", REFUSED)
 
 
@@ -133,10 +129,8 @@ def _no_answer(error: Exception) -> KglError:
     import requests
 
     if isinstance(error, requests.exceptions.SSLError):
-        return KglError(
-            "the secure connection to Kaggle failed: its certificate is not accepted. Behind a company's proxy set "
-            "REQUESTS_CA_BUNDLE to its certificate, else run: uv sync --upgrade-package certifi"
-        )
+        advice = "Behind a company's proxy set REQUESTS_CA_BUNDLE to its certificate, else run: uv sync -P certifi"
+        return KglError(f"the secure connection to Kaggle failed: its certificate is not accepted. {advice}")
     if isinstance(error, (requests.exceptions.Timeout, TimeoutError)):
         return KglError("Kaggle does not answer in time. Nothing is lost; run this again later.")
     if isinstance(error, (requests.exceptions.ConnectionError, ConnectionError)):

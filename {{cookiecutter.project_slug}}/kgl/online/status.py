@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 from kgl.competition import load_competition
-from kgl.errors import KglError
 from kgl.metrics import get_metric
 from kgl.online.client import Contest, Kaggle
 from kgl.online.journal import Event, append, latest
 from kgl.online.relation import Relation, relate
-from kgl.online.submit import allowance, list_submissions, merged
+from kgl.online.submit import allowance_in_words, list_submissions, merged
 from kgl.paths import Workspace, use_workspace
 from kgl.runs import list_runs
 
@@ -57,12 +56,7 @@ def read_status(workspace: Workspace, kaggle: Kaggle) -> Status:
     Raises:
         KglError: refused by Kaggle (3), or no network (1).
     """
-    contest = kaggle.contest()
-    try:
-        left = allowance(kaggle)
-    except KglError as error:
-        left = error.message
-    submissions = _refresh(workspace, kaggle)
+    contest, left, submissions = kaggle.contest(), allowance_in_words(kaggle), _refresh(workspace, kaggle)
     return Status(contest, submissions, _lines(kaggle, contest, submissions), left, _relation(workspace, submissions))
 
 

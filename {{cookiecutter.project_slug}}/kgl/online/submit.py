@@ -1,6 +1,7 @@
 """kgl submit: no slot is spent on a bad file, none twice on the same one, and nothing is lost on the way."""
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,12 +9,12 @@ from typing import Any
 
 from kgl.errors import FAILED, REFUSED, KglError
 from kgl.online.client import Kaggle
-from kgl.online.fetch import digest
-from kgl.online.journal import Event, append, latest, now
+from kgl.online.journal import Event, append, latest
 from kgl.online.refusals import reset_time, rules_not_accepted
 from kgl.paths import Workspace
+from kgl.runs import now
 
-FIRST_PAUSE, LONGEST_PAUSE, LONGEST_WAIT = 2.0, 60.0, 600.0  # seconds between looks (growing by half), and in all
+LONGEST_WAIT = 600.0  # seconds for a score
 Confirm = Callable[[str], bool]
 Make = Callable[[], Any]
 
@@ -31,65 +32,51 @@ def refuse_sent(workspace: Workspace, sha256: str) -> None:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A checked file of a run, what is said of it, and whether it is sent although its content was sent before."""
+    """What is to be submitted.
+
+    sha256: of its content, by which it is known. prepare: takes the description, brings up what is needed, and gives
+    the call that makes the submission. again: although its content was sent before. is_notebook: a file otherwise.
+    """
 
     run: str
-    file: Path
-    cv_score: float | None = None
+    sha256: str
+    prepare: Callable[[str], Make]
+    cv_score: float | None
     note: str = ""
     again: bool = False
+    is_notebook: bool = False
 
 
 def submit(workspace: Workspace, kaggle: Kaggle, candidate: Candidate, *, confirm: Confirm) -> Event | None:
-    """Send a file, wait for its score, and record both; None if the user said no.
+    """Make a submission that was not made before, wait for its score, and record both; None if the user said no.
 
     Args:
         confirm: asked once, with description and allowance, before anything is uploaded.
 
     Raises:
-        KglError: sent already, upload broken, or the file cannot be scored (1); refused by Kaggle (3).
-    """
-
-    def prepare(message: str) -> Make:
-        token = _upload(kaggle, candidate.file)
-        fields = {"blob_file_tokens": token, "submission_description": message}
-        return lambda: kaggle.call("create_submission", attempts=1, **fields)
-
-    return send(workspace, kaggle, candidate, digest(candidate.file), prepare=prepare, confirm=confirm)
-
-
-def send(
-    workspace: Workspace,
-    kaggle: Kaggle,
-    candidate: Candidate,
-    sha256: str,
-    *,
-    prepare: Callable[[str], Make],
-    confirm: Confirm,
-    notebook: bool = False,
-) -> Event | None:
-    """Make a submission that was not made before, wait for its score, and record both; `submit` says more.
-
-    Args:
-        sha256: of the content, by which it is known.
-        prepare: takes the description, brings up what is needed, and gives the call that makes the submission.
-        notebook: it is one, not a file.
+        KglError: sent already, upload broken, or it cannot be scored (1); refused by Kaggle (3).
     """
     c = candidate
     if not c.again:
-        refuse_sent(workspace, sha256)
-    _refuse_closed(kaggle, notebook)
-    event = Event(0, c.run, sha256, describe(c.run, sha256, c.cv_score, c.note), now(), cv_score=c.cv_score)
+        refuse_sent(workspace, c.sha256)
+    _refuse_closed(kaggle, c.is_notebook)
+    event = Event(0, c.run, c.sha256, describe(c.run, c.sha256, c.cv_score, c.note), now(), cv_score=c.cv_score)
     before = list_submissions(kaggle)
     if not c.again:
         _refuse_known(workspace, before, event)
     if not confirm(f"{event.message}\n{allowance(kaggle)}"):
         return None
-    ref = _create(kaggle, prepare(event.message), event.message, {one.ref for one in before})
+    ref = _create(kaggle, c.prepare(event.message), event.message, {one.ref for one in before})
     event = replace(event, ref=ref, time=now())
     append(workspace, event)
     kaggle.say(f"submitted as ref {ref}; waiting for the score (Ctrl-C loses nothing)")
     return finish(workspace, kaggle, event)
+
+
+def prepare_file(kaggle: Kaggle, file: Path, message: str) -> Make:
+    """Bring a file up; what it gives submits it. See `Candidate`."""
+    fields = {"blob_file_tokens": _upload(kaggle, file), "submission_description": message}
+    return lambda: kaggle.call("create_submission", attempts=1, **fields)
 
 
 def finish(workspace: Workspace, kaggle: Kaggle, event: Event) -> Event:
@@ -98,19 +85,14 @@ def finish(workspace: Workspace, kaggle: Kaggle, event: Event) -> Event:
     Raises:
         KglError: Kaggle could not score the file (status 1).
     """
-    waited, pause = 0.0, FIRST_PAUSE
-    while event.status == "pending" and waited < LONGEST_WAIT:
-        kaggle.sleep(pause)
-        waited, pause = waited + pause, min(pause * 1.5, LONGEST_PAUSE)
-        try:
-            found = [one for one in list_submissions(kaggle) if one.ref == event.ref and one.status != "pending"]
-        except KglError as error:
-            if error.status != FAILED:
-                raise
-            continue  # the network may come back before the wait ends
-        if found:
-            event = merged(event, found[0])
-            append(workspace, event)
+
+    def scored() -> Event | None:
+        found = (one for one in list_submissions(kaggle) if one.ref == event.ref and one.status != "pending")
+        return next(found, None)
+
+    if theirs := kaggle.wait(scored, LONGEST_WAIT):
+        event = merged(event, theirs)
+        append(workspace, event)
     if event.status == "error":
         raise KglError(f"Kaggle could not score the file: {event.error or 'no reason given'} (this costs no slot).")
     return event
@@ -122,7 +104,7 @@ def list_submissions(kaggle: Kaggle) -> list[Event]:
 
 
 def _event(one: Any) -> Event:
-    time = f"{one.date:%Y-%m-%dT%H:%M:%S}+00:00" if one.date else ""
+    time = f"{one.date:%Y-%m-%dT%H:%M:%SZ}" if one.date else ""
     public, private = (float(text) if text else None for text in (one.public_score, one.private_score))
     status, error = one.status.name.lower(), one.error_description or ""
     return Event(int(one.ref or 0), "", "", one.description or "", time, status, public, private, error)
@@ -144,9 +126,16 @@ def allowance(kaggle: Kaggle) -> str:
         return f"{limits.num_allowed_now} left today, {limits.num_today} used; reset at {reset_time()}"
     if limits.limited_by_total:
         raise KglError(f"no submission left: this contest's total is used up ({limits.num_total} sent).", REFUSED)
-    raise KglError(
-        f"no submission left today ({limits.num_today} used); the allowance is back at {reset_time()}.", REFUSED
-    )
+    used = f"no submission left today ({limits.num_today} used)"
+    raise KglError(f"{used}; the allowance is back at {reset_time()}.", REFUSED)
+
+
+def allowance_in_words(kaggle: Kaggle) -> str:
+    """What is left of the allowance, or that nothing is."""
+    try:
+        return allowance(kaggle)
+    except KglError as error:
+        return error.message
 
 
 def describe(run: str, sha256: str, cv_score: float | None, note: str) -> str:
@@ -172,10 +161,8 @@ def _refuse_closed(kaggle: Kaggle, notebook: bool) -> None:
 def _sent_already(event: Event) -> KglError:
     score = f"public {event.public_score}" if event.public_score is not None else event.status
     when = event.time[:16].replace("T", " ")
-    return KglError(
-        f"the same content was sent already: {event.run}, {when} UTC, ref {event.ref}, {score}. "
-        "Send something new, or add --again."
-    )
+    sent = f"the same content was sent already: {event.run}, {when} UTC, ref {event.ref}, {score}"
+    return KglError(f"{sent}. Send something new, or add --again.")
 
 
 def _refuse_known(workspace: Workspace, submissions: list[Event], event: Event) -> None:
@@ -223,9 +210,8 @@ def _create(kaggle: Kaggle, make: Make, message: str, before: set[int]) -> int:
 def _read_back(kaggle: Kaggle, message: str, before: set[int]) -> int:
     """The ref of the new submission with this description; 0 if there is none after some looks."""
     for look in range(3):
-        if found := [
-            one.ref for one in list_submissions(kaggle) if one.message == message and one.ref not in before | {0}
-        ]:
-            return found[0]
-        kaggle.sleep(2.0**look)
+        for one in list_submissions(kaggle):
+            if one.message == message and one.ref not in before | {0}:
+                return one.ref
+        time.sleep(2.0**look)
     return 0

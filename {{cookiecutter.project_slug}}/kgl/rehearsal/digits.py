@@ -1,13 +1,11 @@
 """The sample contest "digits": scikit-learn's handwritten digits as PNG files, for rehearsals with pictures."""
 
-import csv
 import io
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kgl.rehearsal.contest import Answer, PracticeContest
+from kgl.rehearsal.contest import PracticeContest, as_csv, make_contest
 
 SIDE = 32  # pixels of a picture; the originals have eight
 TRAIN = 1197  # of 1797 pictures
@@ -32,25 +30,11 @@ def sample_contest(seed: int = 1994) -> PracticeContest:
     digits, rng = load_digits(), np.random.default_rng(seed)
     order = rng.permutation(len(digits.target))
     train, test = order[:TRAIN], order[TRAIN:]
-    labels = [str(label) for label in digits.target]
-    public = rng.permutation(len(test)) < len(test) // 2
-    solution = {_name(i): Answer(labels[i], bool(flag)) for i, flag in zip(test, public, strict=True)}
-    scores = np.clip(rng.normal(0.96, 0.015, (30, 1)) + rng.normal(0, 0.005, (30, 2)), 0, 1)
     folders = {**dict.fromkeys(train, "train"), **dict.fromkeys(test, "test")}
-    pictures = {f"{folder}/{_name(i)}": _png(digits.images[i]) for i, folder in sorted(folders.items())}
-    return PracticeContest(
-        slug="digits",
-        title="digits (sample)",
-        files={
-            **pictures,
-            "train.csv": _csv((_name(i), labels[i]) for i in sorted(train)),
-            "sample_submission.csv": _csv((_name(i), "0") for i in sorted(test)),
-        },
-        solution=solution,
-        columns=COLUMNS,
-        teams={f"Sample team {number}": (a, b) for number, (a, b) in enumerate(scores.tolist(), start=1)},
-        pages={"Evaluation": "Sample contest. Say which digit it is. Score: accuracy. File: id,label"},
-    )
+    files = {f"{folder}/{_name(i)}": _png(digits.images[i]) for i, folder in sorted(folders.items())}
+    files["train.csv"] = as_csv(COLUMNS, [(_name(i), digits.target[i]) for i in sorted(train)])
+    files["sample_submission.csv"] = as_csv(COLUMNS, [(_name(i), 0) for i in sorted(test)])
+    return make_contest("digits", files, {_name(i): str(digits.target[i]) for i in test}, COLUMNS, 0.96, rng)
 
 
 def _name(number: int) -> str:
@@ -65,9 +49,3 @@ def _png(values: NDArray[np.float64]) -> bytes:
     small = Image.fromarray(np.uint8(values * 255 / 16))
     small.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(file, "PNG")
     return file.getvalue()
-
-
-def _csv(rows: Iterable[tuple[str, str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-    return text.getvalue().encode()

@@ -1,32 +1,19 @@
 """`kgl rehearse`: the commands of a first evening against the practice Kaggle, in a workspace that is thrown away."""
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from kgl.child import run_kgl
 from kgl.competition import load_competition
 from kgl.errors import KglError
 from kgl.paths import Workspace, write_text
 from kgl.rehearsal.server import PracticeKaggle, Submission
 from kgl.session import Say
 
-NOT_COPIED = (
-    ".*",
-    "data",
-    "runs",
-    "notebooks",
-    "tests",
-    "reports",
-    "__pycache__",
-    "*.egg-info",
-    "uv.lock",
-    "submissions.jsonl",
-)
-SAMPLES = {"image": "kgl.rehearsal.digits"}  # by kind; the others are table contests
+NOT_COPIED = (".*", "data", "runs", "notebooks", "tests", "reports", "__pycache__", "*.egg-info", "uv.lock", "*.jsonl")
 
 
 def rehearse(workspace: Workspace, say: Say = print) -> Submission:
@@ -48,7 +35,7 @@ def rehearse(workspace: Workspace, say: Say = print) -> Submission:
         shutil.copytree(workspace.root, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
         commands = [["download"], ["baseline"], ["board"], ["submit", "--yes"]]
         facts = load_competition(workspace)
-        sample = import_module(SAMPLES.get(facts.kind, "kgl.rehearsal.titanic"))
+        sample = import_module(f"kgl.rehearsal.{'digits' if facts.kind == 'image' else 'titanic'}")
         if facts.target != ("Survived",):  # starter titanic knows the facts of its sample
             write_text(copy / "competition.toml", sample.FACTS)
             commands.insert(1, ["init", "--yes"])
@@ -66,23 +53,6 @@ def rehearse(workspace: Workspace, say: Say = print) -> Submission:
 
 def _run(command: Sequence[str], folder: Path, environment: dict[str, str], say: Say) -> None:
     say(f"$ kgl {' '.join(command)}")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kgl", *command],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
-    try:
-        for line in process.stdout or ():
-            say(f"    {line.rstrip()}")
-        status = process.wait()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
+    status, _ = run_kgl(command, folder, environment, lambda line: say(f"    {line}"))
     if status:
         raise KglError(f"the rehearsal ended at kgl {command[0]} (exit status {status}); its reason stands above.")

@@ -5,14 +5,12 @@ set "Titanic" of R) without the crew. Names, tickets, fares and cabins are inven
 fare, and mostly the fate of their women and children: what helps with the real data helps here as well.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from kgl.rehearsal.contest import Answer, PracticeContest
+from kgl.rehearsal.contest import PracticeContest, as_csv, make_contest
 
 TABLE = {  # class, male, child: (died, survived); 1316 passengers
     (1, True, True): (0, 5), (1, True, False): (118, 57), (1, False, True): (0, 1), (1, False, False): (4, 140),
@@ -65,36 +63,18 @@ def sample_contest(seed: int = 1908) -> PracticeContest:
     rng = np.random.default_rng(seed)
     rows = _passengers(rng)
     train, test = rows[:TRAIN], rows[TRAIN:]
-    public = (rng.permutation(TEST) < TEST // 2).tolist()
-    solution = {
-        str(row["PassengerId"]): Answer(str(row["Survived"]), flag) for row, flag in zip(test, public, strict=True)
-    }
     women_live = [row | {"Survived": int(row["Sex"] == "female")} for row in test]
-    scores = np.clip(rng.normal(0.77, 0.02, (99, 1)) + rng.normal(0, 0.012, (99, 2)), 0.5, 0.85)
-    rules = (
-        "Sample contest. Say who survived. Score: accuracy, the part said rightly. File: PassengerId,Survived (0 or 1)."
-    )
-    return PracticeContest(
-        slug="titanic",
-        title="titanic (sample)",
-        files={
-            "gender_submission.csv": _csv(COLUMNS[:2], women_live),
-            "test.csv": _csv([name for name in COLUMNS if name != "Survived"], test),
-            "train.csv": _csv(COLUMNS, train),
-        },
-        solution=solution,
-        columns=("PassengerId", "Survived"),
-        teams={f"Sample team {number}": (a, b) for number, (a, b) in enumerate(scores.tolist(), start=1)},
-        pages={"Evaluation": rules},
-    )
+    files = {
+        "gender_submission.csv": _csv(COLUMNS[:2], women_live),
+        "test.csv": _csv([name for name in COLUMNS if name != "Survived"], test),
+        "train.csv": _csv(COLUMNS, train),
+    }
+    labels = {str(row["PassengerId"]): str(row["Survived"]) for row in test}
+    return make_contest("titanic", files, labels, ("PassengerId", "Survived"), 0.77, rng)
 
 
-def _csv(columns: list[str], rows: Iterable[dict[str, object]]) -> bytes:
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue().encode()
+def _csv(columns: list[str], rows: list[dict[str, object]]) -> bytes:
+    return as_csv(columns, [[row[name] for name in columns] for row in rows])
 
 
 def _passengers(rng: np.random.Generator) -> list[dict[str, object]]:
@@ -155,9 +135,7 @@ def _describe(party: Party, pclass: int, labels: Iterator[tuple[str, int]], rng:
     shared = {
         "Ticket": f"{prefix}{ticket}",
         "Fare": round(float(FARE[pclass] * heads * rng.lognormal(0, 0.3)), 4),
-        "Cabin": f"{rng.choice(list(DECKS[pclass]))}{rng.integers(2, 130)}"
-        if rng.random() < CABIN_KNOWN[pclass]
-        else "",
+        "Cabin": _cabin(pclass, rng),
         "Embarked": str(rng.choice(list("SCQ"), p=(LUCKY_PORTS if lucky else PORTS)[pclass])),
     }
     ages = [float(rng.uniform(0.4, 14)) if one.child else _adult_age(pclass, rng) for one in members]
@@ -169,10 +147,14 @@ def _describe(party: Party, pclass: int, labels: Iterator[tuple[str, int]], rng:
         years = max(age, youngest_parent) if parent and party.others else age
         one.row = {"Survived": int(one.survived), "Pclass": pclass, "Sex": "male" if one.male else "female", **shared}
         one.row["Name"] = f"{surname}, {_given(one, parent, pclass, rng)}"
-        one.row["Age"] = (
-            f"{round(years) if years >= 2 else round(years, 2):g}" if rng.random() < AGE_KNOWN[pclass] else ""
-        )
+        age_in_words = f"{round(years) if years >= 2 else round(years, 2):g}"
+        one.row["Age"] = age_in_words if rng.random() < AGE_KNOWN[pclass] else ""
         one.row["SibSp"], one.row["Parch"] = len(kin) - 1, len(party.others if parent else party.parents)
+
+
+def _cabin(pclass: int, rng: np.random.Generator) -> str:
+    known = rng.random() < CABIN_KNOWN[pclass]
+    return f"{rng.choice(list(DECKS[pclass]))}{rng.integers(2, 130)}" if known else ""
 
 
 def _adult_age(pclass: int, rng: np.random.Generator) -> float:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from kgl.competition import of_kind
 from kgl.decisions import decide_rows
@@ -38,8 +39,7 @@ def errors(m: Material) -> Section:
 def _confusion(m: Material, seen: Predicted) -> list[Any]:
     labels, truth = m.data.target.labels, truth_labels(m.data.target, seen.y)
     decided = decide_rows(m.metric, m.data.target, seen.y, seen.values, seen.fold_of).labels
-    table = np.zeros((len(labels), len(labels)), dtype=int)
-    np.add.at(table, (truth, decided), 1)
+    table = confusion_matrix(truth, decided, labels=range(len(labels)))
     wrong = table - np.diag(np.diag(table))
     pairs = [divmod(int(i), len(labels)) for i in np.argsort(-wrong, axis=None)[:8] if wrong.flat[i]]
     blocks: list[Any] = []

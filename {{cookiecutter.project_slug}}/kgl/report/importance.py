@@ -62,9 +62,8 @@ def _measure(m: Material, run: Run) -> Found:
         for fold in session.folds.numbers:
             path = folder / "folds" / str(fold) / f"seed-{run.seeds[0]}"
             if not path.is_dir():
-                raise KglError(
-                    f"the models of {run.run} are not on this machine; kgl train {run.experiment} --again makes them."
-                )
+                advice = f"kgl train {run.experiment} --again makes them."
+                raise KglError(f"the models of {run.run} are not on this machine; {advice}")
             if time.monotonic() > until and found["cost"]:
                 break
             model, inside = cast(FittedTabular, experiment.load(path)), np.flatnonzero(session.fold_of == fold)[:ROWS]

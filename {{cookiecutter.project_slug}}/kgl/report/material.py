@@ -10,8 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kgl.board import Board, Line, make_board, rank
-from kgl.competition import Competition, load_competition
+from kgl.checks import check_data, check_folds
+from kgl.competition import Competition, load_competition, of_kind
 from kgl.errors import KglError, reason
+from kgl.findings import Finding
 from kgl.fold_file import current_hash
 from kgl.folds import read_folds
 from kgl.metrics import Metric, get_metric
@@ -19,7 +21,7 @@ from kgl.online.journal import Event, latest
 from kgl.paths import Workspace, find_workspace, use_workspace
 from kgl.runs import Run, read_predictions, read_run_file
 from kgl.session import Session
-from kgl.tables import Data, load_data
+from kgl.tables import ID, Data, load_data
 
 Array = NDArray[Any]
 SECONDS = 8.0  # for verdicts that are not in the cache
@@ -99,24 +101,22 @@ class Material:
         """In the order in which they were sent."""
         return list(latest(self.workspace).values())
 
-    def predicted(self, run: Run) -> Predicted:
-        """The out-of-fold predictions of a run, joined with the truth by id."""
-        oof = read_predictions(self.workspace, run.run, "oof")
+    @cached_property
+    def best(self) -> Predicted:
+        """What the best run predicted out of fold, joined with the truth by id."""
+        oof = read_predictions(self.workspace, self.ranked[0].run, "oof")
         place = pd.Index(self.data.ids).get_indexer(oof.index)
         values = oof[list(self.data.target.columns)].to_numpy(dtype=float)
         known = (place >= 0) & np.isfinite(values).all(axis=1)
         return Predicted(place[known], self.data.y[place[known]], values[known], oof["fold"].to_numpy()[known])
 
     @cached_property
-    def best(self) -> Predicted:
-        """What the best run predicted, which the sections on errors look at."""
-        return self.predicted(self.ranked[0])
+    def findings(self) -> list[Finding]:
+        """What `kgl doctor` finds in data and folds."""
+        return [*check_data(self.data), *check_folds(self.workspace, self.data)]
 
     def columns(self) -> Iterator[str]:
         """The columns that train and test share and a model may look at."""
-        from kgl.competition import of_kind
-        from kgl.tables import ID
-
         hidden = {ID, *self.competition.id, *(of_kind(self.competition.kind, "COLUMNS") or ())}
         yield from (str(column) for column in self.data.train if column not in hidden)
 

@@ -48,9 +48,8 @@ def _axes(height: float, x: str = "", y: str = "") -> Any:
 def _svg(axes: Any) -> Markup:
     file = io.StringIO()
     with rc_context(STYLE):
-        axes.get_figure(root=True).savefig(
-            file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
+        nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        axes.get_figure(root=True).savefig(file, format="svg", metadata=nothing)
     text = file.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|(?<=<g) id=\"[^\"]*\"", "", text, flags=re.DOTALL)
     text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt" ', "", text[text.index("<svg") :], count=1)
@@ -64,11 +63,6 @@ def short(text: object, most: int = 20) -> str:
     """A label that fits."""
     word = str(text)
     return word if len(word) <= most else word[: most - 1] + "…"
-
-
-def thin(n: int) -> Array:
-    """At most `MOST_POINTS` of n places, the same each time."""
-    return np.random.default_rng(0).permutation(n)[:MOST_POINTS]
 
 
 def bars(labels: Sequence[object], series: Series, unit: str, errors: Array | None = None) -> Markup:
@@ -96,7 +90,7 @@ def histogram(series: Series, edges: Array, x: str = "", height: float = 150) ->
 
 def scatter(x: Array, y: Array, units: tuple[str, str], *, log: bool = False, names: Sequence[str] = ()) -> Markup:
     """Points, thinned where they are many, and the diagonal where both axes have one unit; few ones are named."""
-    axes, shown = _axes(270, units[0], units[1]), thin(len(x))
+    axes, shown = _axes(270, units[0], units[1]), np.random.default_rng(0).permutation(len(x))[:MOST_POINTS]
     axes.scatter(x[shown], y[shown], s=34 if names else 9, color=FIRST, alpha=0.9 if names else 0.4, linewidths=0)
     if log:
         axes.set(xscale="log", yscale="log")

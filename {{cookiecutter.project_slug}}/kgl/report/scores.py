@@ -34,12 +34,9 @@ def board(m: Material) -> Section:
     better = "right" if m.metric.greater_is_better else "left"
     caption = f"Mean over folds, its standard error (line) and the folds (ticks); better is further {better}."
     picture = Picture(intervals(shown, m.metric.name), "The best runs", caption)
-    progress = sorted((run for run in m.ranked), key=lambda run: (run.started, run.run))
-    score = np.array([run.cv_score for run in progress], dtype=float)
-    blocks = [
-        picture,
-        _so_far(m, score, ("run, in the order in which they were made", f"CV {m.metric.name}"), "Progress"),
-    ]
+    score = np.array([run.cv_score for run in sorted(m.ranked, key=lambda run: (run.started, run.run))], dtype=float)
+    units = ("run, in the order in which they were made", f"CV {m.metric.name}")
+    blocks = [picture, _so_far(m, score, units, "Progress")] if len(score) > 1 else [picture]
     rows = [
         (str(place), line.run.run, f"{show(line.run.cv_score)} ± {show(line.standard_error)}",
          word(line.against_best) or "best" * (place == 1), word(line.against_parent), line.public,
@@ -52,7 +49,7 @@ def board(m: Material) -> Section:
     notes += [f"Not ranked: {', '.join(f'{name} ({status})' for name, status in rest.items())}."] if rest else []
     if m.board.left_out:
         notes += [f"{m.board.left_out} runs of other folds or another metric are left out."]
-    return Section(" ".join(notes), [*(blocks if len(score) > 1 else [picture]), Table(header, rows)])
+    return Section(" ".join(notes), [*blocks, Table(header, rows)])
 
 
 def _so_far(m: Material, score: Array, units: tuple[str, str], title: str) -> Picture:
@@ -72,15 +69,17 @@ def leaderboard(m: Material) -> Section | None:
              e.status, e.message) for e in reversed(sent)]  # fmt: skip
     table = Table(("sent (UTC)", "run", "CV", "public", "private", "status", "message"), rows)
     scored = [e for e in sent if e.public_score is not None]
-    cv, public = (np.array([getattr(e, key) for e in scored if e.cv_score is not None], dtype=float)
-                  for key in ("cv_score", "public_score"))  # fmt: skip
     if len(scored) < 2:
         return Section("", [table])
-    names = [e.run for e in scored if e.cv_score is not None]
     score = np.array([e.public_score for e in scored], dtype=float)
     blocks = [_so_far(m, score, ("submission", f"public {m.metric.name}"), "Submissions over time")]
-    if len(cv) > 1:
-        units = (f"CV {m.metric.name}", f"public {m.metric.name}")
+    both = [(e.cv_score, e.public_score) for e in scored if e.cv_score is not None]
+    if len(both) > 1:
+        cv, public = np.array(both, dtype=float).T
+        units, names = (
+            (f"CV {m.metric.name}", f"public {m.metric.name}"),
+            [e.run for e in scored if e.cv_score is not None],
+        )
         blocks.insert(0, Picture(scatter(cv, public, units, names=names), "CV against the public leaderboard"))
     found = relate(sent, {run.run: run for run in m.ranked}, greater_is_better=m.metric.greater_is_better)
     said = "; ".join(" ".join(line.split()) for line in in_words(found))
@@ -95,11 +94,8 @@ def curves(m: Material) -> Section | None:
             break
     else:
         return None
-    names = {
-        "loss": "loss in training",
-        "fold": f"{m.metric.name} of the fold",
-        "holdout": f"{m.metric.name} of the holdout",
-    }
+    metric = m.metric.name
+    names = {"loss": "loss in training", "fold": f"{metric} of the fold", "holdout": f"{metric} of the holdout"}
     blocks = []
     for name, title in names.items():
         drawn = []
@@ -119,9 +115,8 @@ def blend(m: Material) -> Section | None:
     run = next((run for run in m.ranked if run.blend), None)
     if run is None or run.blend is None:
         return Section("No blend yet; uv run kgl blend makes one of the best run of each experiment.")
-    weights = (
-        blend_weights(run) if run.blend["taken"] else dict(zip(run.blend["members"], run.blend["weights"], strict=True))
-    )
+    tried = dict(zip(run.blend["members"], run.blend["weights"], strict=True))
+    weights = blend_weights(run) if run.blend["taken"] else tried
     top = sorted(weights, key=weights.__getitem__, reverse=True)[:MEMBERS]
     blocks = [Picture(bars(top, {"weight": np.array([weights[name] for name in top])}, "weight"), "Weights")]
     alike = np.array(run.blend.get("correlation", np.zeros((0, 0))))
@@ -134,11 +129,8 @@ def blend(m: Material) -> Section | None:
         blocks.append(Picture(svg, "How alike the predictions are (correlation)", caption))
     if worth := run.blend.get("worth"):
         svg = bars(list(worth), {"": np.array(list(worth.values()))}, m.metric.name)
-        blocks.append(
-            Picture(svg, "Worth of each member", "What the blend gains by it; without it the others are weighted anew.")
-        )
+        caption = "What the blend gains by it; without it the others are weighted anew."
+        blocks.append(Picture(svg, "Worth of each member", caption))
     said = "" if run.blend["taken"] else " No mixture was better by more than luck, so the best member stands alone."
-    scores = (
-        f"{show(run.cv_score)} with weights chosen on other folds, {show(run.blend['rosy_score'])} on the same rows"
-    )
-    return Section(f"{run.run}: {scores}.{said}", blocks)
+    rosy = f"{show(run.blend['rosy_score'])} on the same rows"
+    return Section(f"{run.run}: {show(run.cv_score)} with weights chosen on other folds, {rosy}.{said}", blocks)

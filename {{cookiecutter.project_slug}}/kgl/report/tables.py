@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from kgl.checks import check_data, check_folds
 from kgl.folds import summary
 from kgl.report.material import Material
 from kgl.report.pictures import bars, histogram
@@ -47,14 +47,8 @@ def columns(m: Material) -> Section | None:
     ]  # fmt: skip
     if not rows:
         return None
-    header = (
-        "column",
-        "type",
-        "missing in train",
-        "in test",
-        "different",
-        "smallest, median, largest; or most frequent",
-    )
+    last = "smallest, median, largest; or most frequent"
+    header = ("column", "type", "missing in train", "in test", "different", last)
     only = m.data.train_only
     lead = f"In train only, and left out of every model: {', '.join(only)}." if only else ""
     return Section(lead, [Table(header, rows)])
@@ -91,9 +85,8 @@ def _beside(name: str, train: pd.Series, test: pd.Series) -> tuple[float, Pictur
         shares = [np.histogram(values, edges)[0] / len(values) for values in both]
         svg = histogram({"train": both[0].clip(low, high), "test": both[1].clip(low, high)}, edges)
     else:
-        counts = [
-            rows.astype("str").where(rows.notna(), "missing").value_counts(normalize=True) for rows in (train, test)
-        ]
+        words = [rows.astype("str").where(rows.notna(), "missing") for rows in (train, test)]
+        counts = [rows.value_counts(normalize=True) for rows in words]
         table = pd.concat(counts, axis=1, keys=["train", "test"]).fillna(0.0)
         top = table[table.mean(axis=1) > RARE].nlargest(LEVELS, table.columns.tolist())
         if top.empty:  # names, not levels
@@ -117,23 +110,18 @@ def target(m: Material) -> Section:
         svg = bars(list(names), {"train": counts[order]}, "rows of train")
         rarest = f"The rarest label has {counts.min():,} of {len(y):,} rows, the most frequent {counts.max():,}."
         return Section(rarest, [Picture(svg, ", ".join(task.names[:4]))])
-    return Section(
-        "", [picture for name, v in zip(task.names, np.atleast_2d(y.T), strict=True) for picture in _values_of(name, v)]
-    )
+    values = zip(task.names, np.atleast_2d(y.T), strict=True)
+    return Section("", [picture for name, of_one in values for picture in _values_of(name, of_one)])
 
 
 def _values_of(name: str, values: Array) -> Iterator[Picture]:
-    middle, skew = number(float(np.median(values))), _skew(values)
+    middle, skew = number(float(np.median(values))), scipy.stats.skew(values)
     said = f"mean {number(values.mean())}, median {middle}, skew {skew:.2f}"
     yield Picture(histogram({name: values}, np.histogram_bin_edges(values, 40)), name, said)
     if values.min() > 0 and skew > 1:
         logs = np.log10(values)
         svg = histogram({name: logs}, np.histogram_bin_edges(logs, 40), "log10")
-        yield Picture(svg, f"{name}, on a logarithmic scale", f"skew {_skew(logs):.2f}")
-
-
-def _skew(values: Array) -> float:
-    return float(np.mean(((values - values.mean()) / max(float(values.std()), 1e-12)) ** 3))
+        yield Picture(svg, f"{name}, on a logarithmic scale", f"skew {scipy.stats.skew(logs):.2f}")
 
 
 def folds(m: Material) -> Section:
@@ -146,7 +134,6 @@ def folds(m: Material) -> Section:
 
 def oddities(m: Material) -> Section:
     """Drift, duplicates, leaks, groups: what `kgl doctor` finds."""
-    found = [*check_data(m.data), *check_folds(m.workspace, m.data)]
-    rows = [("look" if one.level != "ok" else "ok", one.what, one.mend) for one in found]
+    rows = [("look" if one.level != "ok" else "ok", one.what, one.mend) for one in m.findings]
     rows.sort(key=lambda row: row[0] == "ok")
     return Section("", [Table(("", "what was found", "what to do"), rows)])

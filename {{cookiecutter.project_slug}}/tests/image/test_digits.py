@@ -4,13 +4,12 @@ import csv
 import io
 from collections import Counter
 from pathlib import Path
-from typing import cast
 
 import pytest
 from PIL import Image
 
 from kgl.competition import load_competition
-from kgl.rehearsal.contest import BadSubmission, PracticeContest
+from kgl.rehearsal.contest import PracticeContest
 from kgl.rehearsal.digits import FACTS, SIDE, sample_contest
 from tests.conftest import Tiny
 
@@ -21,7 +20,7 @@ def contest() -> PracticeContest:
 
 
 def rows(contest: PracticeContest, name: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(cast(bytes, contest.files[name]).decode())))
+    return list(csv.DictReader(io.StringIO(contest.files[name].decode())))
 
 
 def test_each_row_has_its_picture_and_each_picture_its_row(contest: PracticeContest) -> None:
@@ -41,22 +40,20 @@ def test_every_digit_is_often_in_train_and_in_test(contest: PracticeContest) -> 
 
 
 def test_pictures_are_grey_files_of_one_size(contest: PracticeContest) -> None:
-    with Image.open(io.BytesIO(cast(bytes, contest.files["train/0000.png"]))) as picture:
+    with Image.open(io.BytesIO(contest.files["train/0000.png"])) as picture:
         assert (picture.format, picture.mode, picture.size) == ("PNG", "L", (SIDE, SIDE))
 
 
 def test_it_scores_as_kaggle_does(contest: PracticeContest) -> None:
     right = "id,label\n" + "".join(f"{key},{answer.label}\n" for key, answer in contest.solution.items())
     assert contest.score(right.encode()) == (1.0, 1.0)
-    with pytest.raises(BadSubmission):
-        contest.score(right.rsplit("\n", 2)[0].encode())
 
 
 def test_kgl_init_finds_its_facts(contest: PracticeContest, tmp_path: Path) -> None:
     made = Tiny(tmp_path)
     made.write("competition.toml", FACTS)
     for name, content in contest.files.items():
-        made.write(f"data/raw/{name}", cast(bytes, content))
+        made.write(f"data/raw/{name}", content)
     told = made.kgl("init", "--yes")
     assert told.status == 0, told.err
     found = load_competition(made.workspace)
