@@ -55,11 +55,11 @@ def timm_batches(folder: Path, size: int) -> Iterator[torch.Tensor]:
     return (batch for batch, _ in loader)
 
 
-def our_batches(pictures: Pictures, size: int, level: Any) -> Iterator[torch.Tensor]:
+def our_batches(pictures: Pictures, level: Any) -> Iterator[torch.Tensor]:
     """An epoch of ours, normalised as the network side does it."""
     normalise = Normalise(MEAN, STD, torch.device("cpu"))
     order = np.random.default_rng(0).permutation(len(pictures))
-    made = batches(pictures, order, batch_size=BATCH, size=(size, size), augment=Augment(level), workers=0)
+    made = batches(pictures, order, batch_size=BATCH, augment=Augment(level), workers=0)
     return (normalise(batch) for batch, _ in made)
 
 
@@ -80,8 +80,8 @@ def compare(name: str, folder: Path, size: int, rounds: int, cache: Path) -> Non
     decoded = Pictures(cached.files, cached.size)
     ways = {"timm create_loader": partial(timm_batches, folder, size)}
     for level in ("light", "medium"):
-        ways[f"ours, {level}, cached"] = partial(our_batches, cached, size, level)
-        ways[f"ours, {level}, decoded"] = partial(our_batches, decoded, size, level)
+        ways[f"ours, {level}, cached"] = partial(our_batches, cached, level)
+        ways[f"ours, {level}, decoded"] = partial(our_batches, decoded, level)
     best = dict.fromkeys(ways, 0.0)
     for _ in range(rounds):
         for way, make in ways.items():

@@ -55,8 +55,7 @@ def pure_steps(recipe: Vision, lesson: Lesson, threads: int) -> Callable[[], obj
     """The same steps on the same batches, made beforehand."""
     normalise = Normalise(MEAN, STD, CPU)
     order = epoch_order(lesson.rows, seed=0, epoch=0)
-    size, augment = (SIZE, SIZE), recipe.augmentation()
-    made = batches(lesson.pictures, order, batch_size=recipe.batch_size, size=size, augment=augment)
+    made = batches(lesson.pictures, order, batch_size=recipe.batch_size, augment=recipe.augmentation())
     ready = [(normalise(batch), torch.from_numpy(lesson.targets[rows])) for batch, rows in made]
     module = build_network(recipe.model, outputs=2, image_size=SIZE, weights="none").module
     module = module.to(memory_format=torch.channels_last).train()

@@ -181,6 +181,7 @@ def _train_folds(session: Session, experiment: Experiment, run: Run, options: Op
     if not pending:
         return
     rows = gather_rows(session, experiment)
+    experiment.save_shared(rows.train, _base(session, run) / "folds")
     rows = rows.few() if options.quick else rows
     workers = options.workers or experiment.at_once()
     shared = plan(len(pending), len(rows.train), workers=workers)

@@ -123,6 +123,14 @@ class Experiment(ABC):
         """How many models of this kind may be trained beside each other; None: what rows and cores suggest."""
         return None
 
+    def as_trained(self, config: Mapping[str, Any], folder: Path) -> "Experiment":
+        """This experiment with the settings of a run, those of its command line too; `folder` is the run's."""
+        names = [f.name for f in dataclasses.fields(self) if f.name in config]
+        return dataclasses.replace(self, **{n: config[n] for n in names if plain(getattr(self, n)) != config[n]})
+
+    def save_shared(self, rows: pd.DataFrame, folder: Path) -> None:  # noqa: B027 - as above
+        """Write what the models of all folds need, into the folder of the folds; `rows` are prepared."""
+
     @abstractmethod
     def prepare_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
         """What can be computed row by row, once for all folds: rows of train or test in, rows in the same order out."""

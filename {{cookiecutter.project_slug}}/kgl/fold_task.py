@@ -255,10 +255,14 @@ def adopt(task: Task, folder: Path) -> None:
     """Let what another run has trained there be this task's; files are shared, nothing ever writes into them."""
     if folder.is_dir() and not task.is_done:
         with whole_folder(task.folder) as own:
-            shutil.copytree(folder, own, copy_function=_link, dirs_exist_ok=True)
+            shutil.copytree(folder, own, copy_function=link, dirs_exist_ok=True)
+        for shared in folder.parents[1].glob("*.*"):
+            if not (copy := task.folder.parents[1] / shared.name).exists():
+                link(shared, copy)
 
 
-def _link(source: str, target: str) -> None:
+def link(source: str | Path, target: str | Path) -> None:
+    """A further name for a file that is never written into, or a copy of it."""
     try:
         os.link(source, target)
     except OSError:  # not every disk has links

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kgl.blend import blend_test, blend_weights
 from kgl.crossval import average_test, write_test
 from kgl.errors import KglError
-from kgl.experiment import load_experiment, override
+from kgl.experiment import load_experiment
 from kgl.fold_task import add_stacked
 from kgl.paths import Workspace
 from kgl.runs import Run, holding, read_run, run_folder
@@ -46,8 +46,7 @@ def predict_again(workspace: Workspace, name: str, say: Say = print) -> Run:
 
 
 def _model_test(session: Session, run: Run, folder: Path) -> Array:
-    stacked = {"stack_on": ",".join(run.config["stack_on"])}
-    experiment = override(load_experiment(Workspace(folder / "source"), run.experiment), stacked)
+    experiment = load_experiment(Workspace(folder / "source"), run.experiment).as_trained(run.config, folder)
     folds = sorted((path for path in folder.glob("folds/*") if path.name.isdigit()), key=lambda path: int(path.name))
     models = [[fold / f"seed-{seed}" for seed in run.seeds] for fold in folds]
     if len(folds) < len(run.fold_scores) or not all(model.is_dir() for seeds in models for model in seeds):

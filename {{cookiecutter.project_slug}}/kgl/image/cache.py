@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
@@ -34,6 +33,7 @@ class Pictures:
         size, channels, fit: see `kgl.image.decode.decode`.
         bad: the rows whose file has no right picture, and why. They cannot be loaded.
         kept: the file of pixels (n, height, width, channels), if there is one.
+        key: of all this, as it was when they were opened.
     """
 
     files: tuple[Path, ...]
@@ -43,14 +43,10 @@ class Pictures:
     bad: dict[int, str] = field(default_factory=dict)
     kept: Path | None = None
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    key: str = ""
 
     def __len__(self) -> int:
         return len(self.files)
-
-    @property
-    def cached(self) -> bool:
-        """Whether loading needs no decoding."""
-        return self.pixels is not None
 
     def __getitem__(self, row: int) -> Pixels:
         """The pixels of a row, (height, width, channels); not to be written to."""
@@ -60,16 +56,9 @@ class Pictures:
             return self.pixels[row]  # type: ignore[no-any-return]
         return decode(self.files[row], channels=self.channels, size=self.size, fit=self.fit)
 
-    def load(self, rows: Sequence[int] | NDArray[np.int64]) -> torch.Tensor:
-        """Rows as a uint8 batch (n, channels, height, width) with channels innermost in memory."""
-        batch = np.empty((len(rows), *self.size, self.channels), np.uint8)
-        for i, row in enumerate(rows):
-            batch[i] = self[int(row)]
-        return torch.from_numpy(batch).permute(0, 3, 1, 2)
-
     def __getstate__(self) -> dict[str, Any]:
-        """Without the pixels where they are in a file: another process opens it itself."""
-        return self.__dict__ | ({"pixels": None} if self.kept else {})
+        """Without the pixels: another process opens the file itself."""
+        return self.__dict__ | {"pixels": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -84,42 +73,44 @@ def open_pictures(
     size: Size,
     channels: int = 3,
     fit: Fit = "squash",
-    cache_dir: Path | None,
-    memory_mb: float = 2_000,
+    cache_dir: Path,
     disk_mb: float = 20_000,
     say: Say | None = None,
 ) -> Pictures:
     """Decode every file once, keep the pixels if the budget allows, and find out which files are bad.
 
     Open all rows of train (or of test) at once and choose from them by number: then folds, seeds and processes share
-    one file of pixels. It is made by the first process; others wait for it. Where the pixels fit neither the disk's
-    budget nor the memory's, nothing but the list of bad files is kept, and each load decodes.
+    one file of pixels. It is made by the first process; others wait for it. Where the pixels do not fit the budget,
+    nothing but the list of bad files is kept, and each load decodes.
 
     Args:
         paths: relative to `root`; an empty one is a missing file.
-        cache_dir: where the file of pixels is kept; None keeps them in memory alone.
-        memory_mb, disk_mb: the most that pixels may take; the disk's is for all of `cache_dir`, the oldest go first.
+        cache_dir: where the file of pixels is kept.
+        disk_mb: the most that all of them there may take; the oldest go first.
         say: takes a line of progress now and then.
     """
     pictures = Pictures(tuple(root / path if path else Path() for path in paths), size, channels, fit)
     needed = len(paths) * size[0] * size[1] * channels / MB
-    if cache_dir is None:
-        return _in_memory(pictures, needed <= memory_mb, say)
     cache_dir.mkdir(parents=True, exist_ok=True)
-    name = _key(pictures, paths)
-    listed, kept = cache_dir / f"{name}.json", cache_dir / f"{name}.npy"
+    pictures = replace(pictures, key=_key(pictures, paths))
+    listed, kept = cache_dir / f"{pictures.key}.json", cache_dir / f"{pictures.key}.npy"
     with FileLock(cache_dir / "pictures.lock"):
         if kept.is_file() and listed.is_file():
             with suppress(OSError):
                 os.utime(kept)  # the least recently used go first
             return replace(pictures, bad=_read_bad(listed), kept=kept, pixels=_open(kept))
         if needed <= disk_mb and _make_room(cache_dir, needed, disk_mb):
-            return _in_file(pictures, kept, listed, say)
-        if needed > memory_mb and listed.is_file():
-            return replace(pictures, bad=_read_bad(listed))
-        pictures = _in_memory(pictures, needed <= memory_mb, say)
-        _write_bad(listed, pictures.bad)
-        return pictures
+            with replacing(kept) as temporary:
+                shape = (len(pictures), *size, channels)
+                pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+                bad = _decode_all(pictures, pixels, say)
+                pixels.flush()
+                del pixels  # Windows renames no file that is mapped
+                _write_bad(listed, bad)
+            return replace(pictures, bad=bad, kept=kept, pixels=_open(kept))
+        if not listed.is_file():
+            _write_bad(listed, _decode_all(pictures, None, say))
+        return replace(pictures, bad=_read_bad(listed))
 
 
 def _key(pictures: Pictures, paths: Sequence[str]) -> str:
@@ -131,23 +122,6 @@ def _key(pictures: Pictures, paths: Sequence[str]) -> str:
             known = None
         digest.update(repr((path, known and (known.st_size, known.st_mtime_ns))).encode())
     return f"pictures-{digest.hexdigest()[:16]}"
-
-
-def _in_memory(pictures: Pictures, keep: bool, say: Say | None) -> Pictures:
-    shape = (len(pictures), *pictures.size, pictures.channels)
-    pixels = np.zeros(shape, np.uint8) if keep else None
-    return replace(pictures, bad=_decode_all(pictures, pixels, say), pixels=pixels)
-
-
-def _in_file(pictures: Pictures, kept: Path, listed: Path, say: Say | None) -> Pictures:
-    shape = (len(pictures), *pictures.size, pictures.channels)
-    with replacing(kept) as temporary:
-        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        bad = _decode_all(pictures, pixels, say)
-        pixels.flush()
-        del pixels  # Windows renames no file that is mapped
-        _write_bad(listed, bad)
-    return replace(pictures, bad=bad, kept=kept, pixels=_open(kept))
 
 
 def _decode_all(pictures: Pictures, pixels: NDArray[np.uint8] | None, say: Say | None) -> dict[int, str]:

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from kgl.image.files import PATH, equal_rows, image_rows
 from kgl.image.layout import find_layout
-from kgl.image.pretrained import pretrained_files
 from kgl.paths import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = (PATH,)  # of the rows, beside those of the contest's tables
-__all__ = ["COLUMNS", "equal_rows", "find_layout", "image_rows", "pretrained_files", "report_sections", "show_rows"]
+__all__ = ["COLUMNS", "equal_rows", "find_layout", "image_rows", "report_sections", "show_rows"]
 
 
 def report_sections() -> dict[str, Any]:

@@ -19,6 +19,7 @@ from kgl.experiment import Part, Setting
 from kgl.image.cache import Pictures, open_pictures
 from kgl.image.decode import Fit
 from kgl.image.device import pick_device
+from kgl.image.embeddings import Embeddings
 from kgl.image.experiment import Vision
 from kgl.image.files import PATH
 from kgl.image.loader import batches
@@ -59,12 +60,12 @@ def add_pictures(rows: pd.DataFrame, *, size: int, channels: int, fit: Fit) -> p
         channels=channels,
         fit=fit,
         cache_dir=workspace.cache,
-        say=_tell,
+        say=tell,
     )
     if pictures.bad:
         named = [f"{rows[PATH].iloc[i] or rows[ID].iloc[i]!s} ({why})" for i, why in list(pictures.bad.items())[:SHOWN]]
         rest = f" and {len(pictures.bad) - SHOWN} more" if len(pictures.bad) > SHOWN else ""
-        _tell(f"{len(pictures.bad)} of {len(rows)} pictures cannot be read; training leaves them out, "
+        tell(f"{len(pictures.bad)} of {len(rows)} pictures cannot be read; training leaves them out, "
               f"predictions give them the average: {', '.join(named)}{rest}")  # fmt: skip
     if len(pictures.bad) == len(rows) > 0:
         raise KglError(f"none of {len(rows)} pictures can be read; look at [images] in competition.toml.")
@@ -73,7 +74,8 @@ def add_pictures(rows: pd.DataFrame, *, size: int, channels: int, fit: Fit) -> p
     return rows.assign(**{ALBUM: album, PLACE: np.arange(len(rows))})
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """A line of progress."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -98,7 +100,8 @@ class FittedVision:
         predictions = np.tile(np.array(self.predictor.spec.prior), (len(rows), 1))
         if len(rows):
             pictures, places, readable = album_of(rows)
-            predictions[readable] = predict_pictures(self.predictor, pictures, places[readable], self.batch_size)
+            batches_of = unchanged(pictures, places[readable], self.batch_size, self.predictor.device)
+            predictions[readable] = self.predictor.predict(batches_of)
         return predictions
 
     def save(self, folder: Path) -> None:
@@ -109,15 +112,10 @@ class FittedVision:
             save_tensors(self.last, folder / "last.safetensors")
 
 
-def predict_pictures(predictor: Predictor, pictures: Pictures, places: Array, batch_size: int) -> Array:
-    """(len(places), columns) predictions of readable pictures."""
-    return predictor.predict(unchanged(pictures, places, batch_size, predictor.device))
-
-
 def unchanged(pictures: Pictures, places: Array, batch_size: int, device: torch.device) -> Iterator[Tensor]:
     """Batches of pictures in their order, as they are."""
     pin = device.type == "cuda"
-    for batch, _ in batches(pictures, places, batch_size=batch_size, size=pictures.size, augment=None, pin=pin):
+    for batch, _ in batches(pictures, places, batch_size=batch_size, augment=None, pin=pin):
         yield batch
 
 
@@ -151,25 +149,18 @@ def fit_vision(recipe: Vision, part: Part, setting: Setting) -> FittedVision:
     if not readable.all():
         print(f"{int((~readable).sum())} of {len(readable)} training rows left out: their pictures cannot be read")
     outputs = len(setting.target.columns)
-    network = build_network(
-        recipe.model,
-        outputs=outputs,
-        image_size=recipe.image_size,
-        in_chans=recipe.in_chans,
-        params=recipe.params,
-        weights=recipe.weights,
-        seed=setting.seed,
-    )
+    shape = {"outputs": outputs, "image_size": recipe.image_size, "in_chans": recipe.in_chans}
+    network = build_network(recipe.model, **shape, params=recipe.params, weights=recipe.weights, seed=setting.seed)
     print(f"{recipe.model} on {device}, weights: {network.origin}")
     if recipe.peeks:
         print("the epoch is chosen by the fold that it validates: its score is rosy")
-    table, spec = _describe(recipe, network, part.y, used, setting)
+    table, spec = describe(recipe, network, part.y, used, setting)
     targets = np.full((len(pictures), outputs), np.nan, dtype=np.float32)
     targets[places[used]] = table[used]
 
     def on_holdout(module: nn.Module) -> float:
-        predictions = predict_pictures(Predictor(spec, module, device), pictures, places[held], recipe.batch_size)
-        return score(get_metric(setting.metric), setting.target, part.y[held], predictions)
+        found = Predictor(spec, module, device).predict(unchanged(pictures, places[held], recipe.batch_size, device))
+        return score(get_metric(setting.metric), setting.target, part.y[held], found)
 
     def on_fold(module: nn.Module) -> float:
         plain = Predictor(replace(spec, mirror="none"), module, device)  # a look, for half the time
@@ -190,7 +181,9 @@ def fit_vision(recipe: Vision, part: Part, setting: Setting) -> FittedVision:
     return FittedVision(predictor, recipe.batch_size, training.progress.history, training.last)
 
 
-def _describe(recipe: Vision, network: Network, y: Array, used: Array, setting: Setting) -> tuple[Array, Spec]:
+def describe(
+    recipe: Vision | Embeddings, network: Network, y: Array, used: Array, setting: Setting
+) -> tuple[Array, Spec]:
     """Targets as a network learns them, (n, outputs), and how its outputs are read; by the rows that are used alone."""
     target, loss = setting.target, setting.loss.removeprefix("mean_")
     center = scale = np.zeros(0)

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from kgl.cores import usable_cores
 from kgl.image.cache import Pictures
-from kgl.image.decode import Size
 from kgl.image.threads import pool
-from kgl.image.transforms import Augment, apply_own, augment_lightly, augment_picture, draw, eval_picture
+from kgl.image.transforms import Augment, apply_own, augment_lightly, augment_picture, draw
 
 Rows = NDArray[np.int64]
 Batch = tuple[torch.Tensor, Rows]  # uint8 (n, channels, height, width), channels innermost in memory; the rows' numbers
@@ -34,7 +33,6 @@ def batches(
     order: Rows,
     *,
     batch_size: int,
-    size: Size,
     augment: Augment | None,
     seed: int = 0,
     epoch: int = 0,
@@ -54,10 +52,10 @@ def batches(
         skip: batches at the start that were trained on already.
     """
     if workers is None:
-        workers = 0 if pictures.cached and not pin else usable_cores()
+        workers = 0 if pictures.pixels is not None and not pin else usable_cores()
     parts = _equal_parts(order, batch_size) if augment else _parts(order, batch_size)
     numbers = draw(len(pictures), seed=seed, epoch=epoch)
-    make = partial(_assemble, pictures, size=size, augment=augment, numbers=numbers, pin=pin)
+    make = partial(_assemble, pictures, augment=augment, numbers=numbers, pin=pin)
     for batch, rows in _ahead(make, parts[skip:], workers):
         if augment and augment.own:  # not in a thread: random states are the process's, and training draws, too
             apply_own(batch, augment.own, numbers[rows])
@@ -78,15 +76,15 @@ def _equal_parts(order: Rows, size: int) -> list[Rows]:
 
 
 def _assemble(
-    pictures: Pictures, rows: Rows, *, size: Size, augment: Augment | None, numbers: NDArray[np.float32], pin: bool
+    pictures: Pictures, rows: Rows, *, augment: Augment | None, numbers: NDArray[np.float32], pin: bool
 ) -> Batch:
-    batch = torch.empty((len(rows), *size, pictures.channels), dtype=torch.uint8, pin_memory=pin)
+    batch = torch.empty((len(rows), *pictures.size, pictures.channels), dtype=torch.uint8, pin_memory=pin)
     places, found = batch.numpy(), (pictures[row] for row in rows.tolist())
     if augment and augment.level == "light":
         augment_lightly(places, found, augment, numbers[rows])
     else:
         for place, picture, drawn in zip(places, found, numbers[rows], strict=True):
-            place[...] = augment_picture(picture, size, augment, drawn) if augment else eval_picture(picture, size)
+            place[...] = augment_picture(picture, augment, drawn) if augment else picture
     return batch.permute(0, 3, 1, 2), rows
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Network:
     origin: where the weights come from and under which licence, for people.
     """
 
-    module: nn.Module
+    module: nn.Module = field(repr=False, compare=False)
     arguments: dict[str, Any]
     mean: tuple[float, ...]
     std: tuple[float, ...]

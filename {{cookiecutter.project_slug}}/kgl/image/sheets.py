@@ -3,7 +3,7 @@
 import base64
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -72,8 +72,9 @@ def files(m: Material) -> Section:
             except (OSError, ValueError) as error:
                 rows.append((part, path or "(no file)", "cannot be read" if path else str(error)[:60]))
     names = [str(path) for path in m.data.train[PATH]]
-    for group in _copies(equal_files(names, root=root)):
-        rows.append(("train", ", ".join(names[i] for i in group[:3]), f"{len(group)} equal files"))
+    for group in pd.Series(names).groupby(equal_files(names, root=root)).agg(list):
+        if len(group) > 1:
+            rows.append(("train", ", ".join(group[:3]), f"{len(group)} equal files"))
     width, height = np.array(sizes or [(0, 0)], dtype=float).T
     said = f"{width.min():.0f} to {width.max():.0f} wide, {height.min():.0f} to {height.max():.0f} high"
     blocks = [Picture(bars(list(kinds), {"": np.array(list(kinds.values()))}, "files"), "Formats and colours")]
@@ -81,12 +82,6 @@ def files(m: Material) -> Section:
         blocks.insert(0, Picture(scatter(width, height, ("width, pixels", "height, pixels")), "Sizes", said))
     odd = [Table(("part", "file", "what is odd"), rows[:20], f"{len(rows)} odd files or sets of files")] if rows else []
     return Section(f"{len(sizes):,} files looked at: {said} pixels.", [*blocks, *odd])
-
-
-def _copies(codes: Iterable[int]) -> list[list[int]]:
-    """The places of equal codes, where there are several."""
-    groups = pd.Series(list(codes)).groupby(list(codes)).groups
-    return [list(map(int, group)) for group in groups.values() if len(group) > 1]
 
 
 SECTIONS = {"Pictures": sheet, "Files": files}

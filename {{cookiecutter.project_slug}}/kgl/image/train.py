@@ -91,14 +91,7 @@ class Training:
     """
 
     def __init__(
-        self,
-        recipe: "Vision",
-        module: nn.Module,
-        spec: Spec,
-        lesson: Lesson,
-        *,
-        setting: Setting,
-        device: torch.device,
+        self, recipe: "Vision", module: nn.Module, spec: Spec, lesson: Lesson, *, setting: Setting, device: torch.device
     ) -> None:
         self.recipe, self.spec, self.lesson, self.device = recipe, spec, lesson, device
         self.seed, self.scratch, self.name, self.metric = setting.seed, setting.scratch, setting.name, setting.metric
@@ -109,16 +102,10 @@ class Training:
         decay, scale = recipe.weight_decay, recipe.head_scale
         groups = parameter_groups(self.module, weight_decay=decay, layer_decay=recipe.layer_decay, head_scale=scale)
         self.optimizer = build_optimizer(recipe.optimizer, groups, recipe.learning_rate)
-        self.schedule, _ = create_scheduler_v2(
-            self.optimizer,
-            sched="cosine",
-            num_epochs=recipe.epochs,
-            warmup_epochs=min(recipe.warmup_epochs, recipe.epochs / 4),  # type: ignore[arg-type]
-            warmup_lr=recipe.learning_rate / 100,
-            min_lr=recipe.learning_rate / 100,
-            step_on_epochs=False,
-            updates_per_epoch=self.steps,
-        )
+        warm, least = min(recipe.warmup_epochs, recipe.epochs / 4), recipe.learning_rate / 100
+        steps: Any = {"step_on_epochs": False, "updates_per_epoch": self.steps, "warmup_epochs": warm}
+        rates: Any = {"warmup_lr": least, "min_lr": least}
+        self.schedule, _ = create_scheduler_v2(self.optimizer, "cosine", recipe.epochs, **rates, **steps)
         self.precision = pick_precision(recipe.precision, self.module, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
         self.ema = ModelEmaV3(self.module, decay=recipe.ema, use_warmup=True) if recipe.ema else None
@@ -161,17 +148,10 @@ class Training:
     def _epoch(self) -> None:
         now, first, began = self.progress, self.progress.batch, time.monotonic()
         freeze(self.module, now.epoch < self.recipe.frozen_epochs)
-        for pictures, rows in batches(
-            self.lesson.pictures,
-            epoch_order(self.lesson.rows, seed=self.seed, epoch=now.epoch),
-            batch_size=self.size,
-            size=(self.spec.image_size, self.spec.image_size),
-            augment=self.recipe.augmentation(),
-            seed=self.seed,
-            epoch=now.epoch,
-            skip=now.batch,
-            pin=self.device.type == "cuda",
-        ):
+        drawn: Any = {"seed": self.seed, "epoch": now.epoch}
+        order, changes = epoch_order(self.lesson.rows, **drawn), self.recipe.augmentation()
+        ahead: Any = {"batch_size": self.size, "skip": now.batch, "pin": self.device.type == "cuda"}
+        for pictures, rows in batches(self.lesson.pictures, order, augment=changes, **drawn, **ahead):
             self._step(pictures, torch.from_numpy(self.lesson.targets[rows]))
             now.batch, now.step = now.batch + 1, now.step + 1
             if now.step % LOOK_EVERY == 0:

@@ -13,7 +13,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as V
 
 from kgl.errors import KglError
-from kgl.image.decode import Pixels, Size, centre, interpolate
+from kgl.image.decode import Pixels, interpolate
 
 Level = Literal["none", "light", "medium", "strong"]
 Own = Callable[[torch.Tensor], torch.Tensor]
@@ -46,16 +46,12 @@ def draw(rows: int, *, seed: int, epoch: int) -> NDArray[np.float32]:
     return np.random.default_rng([seed, epoch]).random((rows, DRAWS), dtype=np.float32)
 
 
-def augment_picture(picture: Pixels, size: Size, augment: Augment, numbers: Numbers) -> Pixels:
-    """One picture changed, at the size the network takes."""
+def augment_picture(picture: Pixels, augment: Augment, numbers: Numbers) -> Pixels:
+    """One picture changed, at its size; level light is done by `augment_lightly`."""
     flip, upright, top, left, area, shape, which, strength, erase, *place = numbers[: DRAWS - 1].tolist()
     if augment.level == "none":
-        return eval_picture(picture, size)
-    if augment.level == "light":
-        one = np.empty((1, *size, picture.shape[2]), np.uint8)
-        augment_lightly(one, [picture], augment, numbers[None])
-        return np.asarray(one[0])
-    picture = _random_crop(picture, size, top, left, area, shape, SMALLEST[augment.level])
+        return picture
+    picture = _random_crop(picture, top, left, area, shape, SMALLEST[augment.level])
     if augment.horizontal_flip and flip < 0.5:
         picture = mirror(picture, 1)
     if augment.vertical_flip and upright < 0.5:
@@ -101,14 +97,6 @@ def _random_states_kept() -> Iterator[None]:
         random.setstate(states[2])
 
 
-def eval_picture(picture: Pixels, size: Size) -> Pixels:
-    """The middle of a larger picture, a smaller one enlarged: what a network sees when it predicts."""
-    height, width = picture.shape[:2]
-    if height < size[0] or width < size[1]:
-        return interpolate(picture, size, "bilinear")
-    return centre(picture, size)
-
-
 def mirror(picture: Pixels, axis: int) -> Pixels:
     """Flipped by torch, which is ten times as fast as numpy here."""
     return np.asarray(torch.from_numpy(picture).flip(axis).numpy())
@@ -135,14 +123,8 @@ def augment_lightly(
 
 
 def _shift(place: Pixels, picture: Pixels, top: float, left: float) -> None:
-    """Into `place`: a part of its size at a random place; where there is no more, shifted by up to an eighth."""
-    (height, width), (h, w) = picture.shape[:2], place.shape[:2]
-    if height < h or width < w:
-        picture = interpolate(picture, (h, w), "bilinear")
-    elif (height, width) != (h, w):
-        y, x = int(top * (height - h + 1)), int(left * (width - w + 1))
-        place[...] = picture[y : y + h, x : x + w]
-        return
+    """Into `place`, shifted by up to an eighth."""
+    h, w = place.shape[:2]
     (rows, from_rows, top_edge, top_from), (columns, from_columns, edge, edge_from) = (
         _shift_line(n, int((2 * u - 1) * (n // 8 + 1))) for n, u in ((h, top), (w, left))
     )
@@ -158,16 +140,14 @@ def _shift_line(n: int, by: int) -> tuple[slice, slice, slice, slice]:
     return slice(0, n - by), slice(by, n), slice(n - by, n), slice(n - 2 - by, n - 2 - 2 * by, -1)
 
 
-def _random_crop(
-    picture: Pixels, size: Size, top: float, left: float, area: float, shape: float, smallest: float
-) -> Pixels:
-    """A random part, resized: its area from `smallest` to all, its proportions off by up to 4/3 either way."""
+def _random_crop(picture: Pixels, top: float, left: float, area: float, shape: float, smallest: float) -> Pixels:
+    """A random part, enlarged: its area from `smallest` to all, its proportions off by up to 4/3 either way."""
     height, width = picture.shape[:2]
     side = np.sqrt(smallest + (1 - smallest) * area)
     stretch = (4 / 3) ** (shape - 0.5)  # of both sides, so 4/3 between them at the most
     h, w = min(height, round(height * side * stretch)), min(width, round(width * side / stretch))
     y, x = int(top * (height - h + 1)), int(left * (width - w + 1))
-    return interpolate(picture[y : y + h, x : x + w], size, "bilinear")
+    return interpolate(picture[y : y + h, x : x + w], (height, width), "bilinear")
 
 
 def _pointwise(picture: Pixels, table: NDArray[np.uint8]) -> Pixels:

@@ -9,7 +9,7 @@ from pathlib import Path
 import kgl
 from kgl.blend import blend_weights
 from kgl.board import best_run
-from kgl.competition import data_root, load_competition, of_kind, save_facts
+from kgl.competition import data_root, load_competition, save_facts
 from kgl.errors import KglError
 from kgl.notebook.inside import DATA_ROOT
 from kgl.notebook.kernel import BY_HAND, PARTS, evaluation_api, kaggle_slug, size_of, write_dataset, write_kernel
@@ -162,8 +162,7 @@ def write_source(workspace: Workspace, runs: list[Run], folder: Path) -> None:
 
 
 def _write_weights(workspace: Workspace, runs: list[Run], folder: Path) -> None:
-    """The saved models, and pretrained networks that look at pictures for them."""
-    pretrained = of_kind(load_competition(workspace).kind, "pretrained_files")
+    """The saved models."""
     for run in (run for run in runs if not run.blend):
         models = run_folder(workspace, run.run) / "folds"
         if not models.is_dir():
@@ -171,9 +170,6 @@ def _write_weights(workspace: Workspace, runs: list[Run], folder: Path) -> None:
             raise KglError(f"{run.run}: its models are not on this machine; {advice}.")
         hidden = shutil.ignore_patterns("__pycache__", ".*", *NOT_NEEDED)
         shutil.copytree(models, folder / "runs" / run.run / "folds", ignore=hidden)
-        for name, file in pretrained(run.config).items() if pretrained else ():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, folder / name)
 
 
 def _write_wheels(runs: list[Run], folder: Path, wanted: bool, packages: Sequence[str], say: Say) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kgl.blend import blend_weights
 from kgl.errors import KglError
-from kgl.experiment import load_experiment, override
+from kgl.experiment import load_experiment
 from kgl.fold_task import add_stacked
 from kgl.paths import Workspace
 from kgl.predict import saved_source
@@ -55,8 +55,7 @@ def _measure(m: Material, run: Run) -> Found:
     folder, session = run_folder(m.workspace, run.run), m.session
     found: Found = {"cost": defaultdict(list), "gain": defaultdict(list)}
     with saved_source(folder / "source"):
-        stacked = {"stack_on": ",".join(run.config.get("stack_on", ()))}
-        experiment = override(load_experiment(Workspace(folder / "source"), run.experiment), stacked)
+        experiment = load_experiment(Workspace(folder / "source"), run.experiment).as_trained(run.config, folder)
         rows = add_stacked(session, experiment.prepare_rows(m.data.train), experiment.stack_on, "oof")
         until = time.monotonic() + SECONDS
         for fold in session.folds.numbers:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,10 @@ from safetensors.torch import save_file
 from sklearn.naive_bayes import GaussianNB
 
 from kgl.errors import KglError
+from kgl.experiment import Setting, config_of
 from kgl.fold_task import read_arrays, run_task
-from kgl.image import Embeddings, embeddings
+from kgl.image import Embeddings, frozen
+from kgl.image.heads import Head
 from tests.conftest import Tiny
 from tests.image.painted import KINDS, SIZE, painted, prepared, task_of
 
@@ -48,19 +51,25 @@ def test_heads_learn_from_a_network_that_was_never_trained(made: Tiny, head: obj
 
 def test_features_are_computed_once(made: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     first = FROZEN.prepare_rows(made.frame("test.csv"))
-    monkeypatch.setattr(embeddings, "_look_at_all", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(frozen, "_look_at_all", lambda *_: pytest.fail("computed again"))
     again = FROZEN.prepare_rows(made.frame("test.csv"))
     pd.testing.assert_frame_equal(first, again)
 
 
-def test_features_of_other_weights_are_refused(made: Tiny) -> None:
-    task = run_task(FROZEN, prepared(made, FROZEN), task_of(made), 1)
-    about = (task.folder / "embeddings.json").read_text(encoding="utf-8")
-    assert "test_resnet, weights: none, trained from scratch, sha256 " in about
-    save_file(timm.create_model("test_resnet").state_dict(), made.root / "other.safetensors")
-    other = replace(FROZEN, weights="other.safetensors")
-    with pytest.raises(KglError, match=r"trained on features of test_resnet.*put the same weights back"):
-        FROZEN.load(task.folder).predict(other.prepare_rows(made.frame("test.csv")))
+def test_a_run_keeps_the_weights_that_it_was_trained_with(made: Tiny) -> None:
+    save_file(timm.create_model("test_resnet").state_dict(), made.root / "data/weights.safetensors")
+    experiment = replace(FROZEN, weights="data/weights.safetensors")
+    rows, folder = prepared(made, experiment), made.root / "runs/a/folds"
+    experiment.save_shared(rows.train, folder)
+    task = run_task(experiment, rows, task_of(made), 1)
+    assert "test_resnet, weights: " in (task.folder / "log.txt").read_text(encoding="utf-8")
+    other = {name: tensor * 2 for name, tensor in timm.create_model("test_resnet").state_dict().items()}
+    save_file(other, made.root / "data/weights.safetensors")
+    with pytest.raises(KglError, match=r"begun with other weights of the backbone; put them back"):
+        experiment.save_shared(experiment.prepare_rows(made.frame("train.csv")), folder)
+    kept = experiment.as_trained(config_of(experiment), folder.parent)
+    again = kept.load(task.folder).predict(kept.prepare_rows(made.frame("test.csv")))
+    assert np.allclose(again, read_arrays(task)[1], atol=1e-9)
 
 
 def test_another_picture_under_the_same_name_is_looked_at_anew(made: Tiny) -> None:
@@ -104,6 +113,42 @@ def test_values_are_predicted_by_ridge(made: Tiny) -> None:
     rows = prepared(made, experiment, task="regression", metric="rmse", y=lambda codes: 100.0 + codes)
     test = read_arrays(run_task(experiment, rows, task_of(made), 1))[1]
     assert test.shape == (30, 1) and 99 < test.mean() < 103
+
+
+ONES: dict[str, tuple[str, Any]] = {
+    "binary": ("logloss", lambda codes: (codes == 2).astype(int)),
+    "multiclass": ("logloss", lambda codes: codes % 2),  # the third label is in no row
+    "multilabel": ("logloss", lambda codes: np.stack([codes == 1, codes > 0], 1).astype(int)),
+    "regression": ("rmsle", lambda codes: 10.0 + 5 * codes),
+}
+
+
+@pytest.mark.parametrize("head", ["logistic", "knn", "lightgbm"])
+@pytest.mark.parametrize("task", ONES)
+def test_a_head_kept_as_numbers_predicts_what_the_table_model_did(made: Tiny, head: str, task: str) -> None:
+    params = {"n_estimators": 9} if head == "lightgbm" else {}
+    experiment = Embeddings(backbone="test_resnet", weights="none", image_size=SIZE, head=head, head_params=params)
+    names, (loss, y) = ("a", "b") if task == "multilabel" else ("a",), ONES[task]
+    rows = prepared(made, experiment, task=task, names=names, y=y)
+    setting = Setting(rows.target, loss, 0, 1, raw_columns=rows.raw_columns, id_columns=rows.id_columns)
+    part, test = rows.part(0), rows.test.drop(columns=frozen.NETWORK)
+    fitted = experiment.fit(part, setting)
+    assert isinstance(fitted, frozen.FittedEmbeddings) and isinstance(fitted.model, Head)
+    table = experiment.table(rows.target).fit(replace(part, rows=part.rows.drop(columns=frozen.NETWORK)), setting)
+    assert np.allclose(fitted.predict(rows.test), table.predict(test), rtol=1e-3, atol=1e-5)
+
+
+def test_a_label_that_is_the_same_everywhere_is_certain(made: Tiny) -> None:
+    rows = prepared(
+        made,
+        FROZEN,
+        task="multilabel",
+        names=("a", "b"),
+        metric="mean_logloss",
+        y=lambda codes: np.stack([codes > 0, codes < 9], 1) * 1,
+    )
+    test = read_arrays(run_task(FROZEN, rows, task_of(made), 1))[1]
+    assert (test[:, 1] == 1).all() and 0 < test[:, 0].min() < test[:, 0].max() < 1
 
 
 def test_a_head_that_does_not_exist_is_refused(made: Tiny) -> None:

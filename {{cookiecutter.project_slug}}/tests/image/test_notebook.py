@@ -1,12 +1,10 @@
-"""Notebooks of pictures: other test pictures in every layout, and the weights that a table model's features need."""
+"""Notebooks of pictures: other test pictures in every layout."""
 
 import pandas as pd
 import pytest
 
 from kgl.competition import load_competition
-from kgl.errors import KglError
 from kgl.image.files import image_rows
-from kgl.image.hooks import pretrained_files
 from kgl.notebook.hidden import write_hidden
 from kgl.paths import Workspace
 from tests.conftest import Tiny
@@ -51,17 +49,3 @@ def test_other_pictures_their_table_and_their_sample_fit(tiny: Tiny, layout: str
     shown = {row["__id__"]: (folder / row["path"]).read_text() + ending for _, row in found.iterrows()}
     assert all(shown[new] == old for new, old in made.kept.items())
     assert (folder / "test/deep/of_train.png").read_text() == "of_train"
-
-
-def test_weights_of_a_backbone_come_along_with_what_is_said_of_them(tiny: Tiny) -> None:
-    file = tiny.write("data/weights/timm_resnet18.a1_in1k/model.safetensors", b"1")
-    beside = tiny.write("data/weights/timm_resnet18.a1_in1k/config.json", "{}")
-    config = {"backbone": "resnet18", "weights": "pretrained"}
-    found = {name: path.resolve() for name, path in pretrained_files(config).items()}
-    assert found == {"data/weights/resnet18.safetensors": file, "data/weights/resnet18.json": beside}
-    assert pretrained_files(config | {"weights": "none"}) == pretrained_files({"weights": "pretrained"}) == {}
-
-
-def test_weights_that_are_nowhere_are_told(tiny: Tiny) -> None:
-    with pytest.raises(KglError, match=r"put vit_small_patch16_224\.safetensors into data/weights"):
-        pretrained_files({"backbone": "vit_small_patch16_224", "weights": "pretrained"})
