@@ -106,7 +106,7 @@ class Training:
         steps: Any = {"step_on_epochs": False, "updates_per_epoch": self.steps, "warmup_epochs": warm}
         rates: Any = {"warmup_lr": least, "min_lr": least}
         self.schedule, _ = create_scheduler_v2(self.optimizer, "cosine", recipe.epochs, **rates, **steps)
-        self.precision = pick_precision(recipe.precision, self.module, device)
+        self.precision = pick_precision(recipe.precision, self.module, device, spec.image_size)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
         self.ema = ModelEmaV3(self.module, decay=recipe.ema, use_warmup=True) if recipe.ema else None
         self.normalise = Normalise(spec.mean, spec.std, device)

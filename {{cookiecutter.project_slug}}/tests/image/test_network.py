@@ -178,8 +178,9 @@ def test_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     dense, depthwise = (timm.create_model(name) for name in ("test_resnet", "test_efficientnet"))
     cpu = torch.device("cpu")
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    assert pick_precision("auto", dense, cpu) == torch.bfloat16
-    assert pick_precision("auto", depthwise, cpu) == torch.float32
+    assert pick_precision("auto", dense, cpu, 64) == torch.bfloat16
+    assert pick_precision("auto", depthwise, cpu, 64) == torch.float32
+    assert pick_precision("auto", dense, cpu, 63) == torch.float32
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    assert pick_precision("auto", dense, cpu) == torch.float32
-    assert pick_precision("bf16", dense, cpu) == torch.bfloat16
+    assert pick_precision("auto", dense, cpu, 64) == torch.float32
+    assert pick_precision("bf16", dense, cpu, 64) == torch.bfloat16

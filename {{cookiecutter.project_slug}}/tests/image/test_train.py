@@ -181,7 +181,7 @@ from tests.image.painted import FAST, prepared, task_of
 from dataclasses import replace
 
 made = Tiny(Path.cwd())
-experiment = replace(FAST, image_size=224, batch_size=64, epochs=1)
+experiment = replace(FAST, image_size=224, batch_size=64, epochs=1, precision="fp32")
 rows = prepared(made, experiment)
 run_task(replace(experiment, batch_size=2), rows, task_of(made, "warm"), 1)  # everything is loaded
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
