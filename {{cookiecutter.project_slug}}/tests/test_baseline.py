@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from kgl.experiment import load_experiment
 from kgl.runs import list_runs
 from kgl.session import open_session
+from kgl.tabular.catalogue import place_in_baseline
 from tests.conftest import EXPERIMENT, Tiny
 
 SLOW = """
@@ -91,7 +93,7 @@ from kgl.tabular import Tabular
 
 
 def weight(rows):
-    time.sleep(8)
+    time.sleep(30)
     return [1.0] * len(rows)
 
 
@@ -99,12 +101,20 @@ experiment = Tabular(params={"learning_rate": 0.01}, weight=weight)
 """
 
 
-def test_boosting_that_is_too_slow_learns_in_larger_steps(all_suited: Tiny) -> None:
+def test_boosting_that_is_too_slow_learns_in_larger_steps_and_then_in_few(all_suited: Tiny) -> None:
     all_suited.write("experiments/slow.py", SLOW_BOOSTING)
     result = all_suited.kgl("baseline", "--minutes", "0.2")
-    assert "there is no time for 3; trained faster, with params.learning_rate=0.05" in result.err, result.err
+    assert "there is no time for 3; tried faster, with params.learning_rate=0.05" in result.err, result.err
     assert runs(all_suited)["slow-002"].config["params"] == {"learning_rate": 0.05}
-    assert "kgl train slow params.learning_rate=0.05 completes it" in result.err  # the weights are as slow as before
+    few = "params.learning_rate=0.2 params.n_estimators=100"  # the weights are as slow as before
+    assert f"tried faster, with {few}" in result.err and f"kgl train slow {few} completes it" in result.err
+
+
+def test_boosters_come_after_the_others_where_classes_are_many(all_suited: Tiny) -> None:
+    data = open_session(all_suited.workspace).data
+    many = replace(data, target=replace(data.target, task="multiclass", labels=tuple("abcdefghijkl")))
+    places = {name: [place_in_baseline(name, each) for each in (data, many)] for name in ("lightgbm", "extra_trees")}
+    assert places["lightgbm"][0] < places["extra_trees"][0] == places["extra_trees"][1] < places["lightgbm"][1]
 
 
 def test_what_was_left_out_is_completed_by_the_next_baseline(all_suited: Tiny) -> None:

@@ -65,12 +65,12 @@ class Tabular(Experiment):
 
         return place_in_baseline(self.model, data)
 
-    def faster(self, data: "Data") -> dict[str, str]:
-        """A larger learning rate, where rounds follow from it."""
-        from kgl.tabular.catalogue import faster_learning_rate
+    def faster(self, data: "Data", level: int) -> dict[str, str]:
+        """Boosting in larger steps, then in few of them."""
+        from kgl.tabular.catalogue import faster_params
 
-        rate = faster_learning_rate(self.model, self.params, data)
-        return {"params.learning_rate": f"{rate:g}"} if rate else {}
+        found = faster_params(self.model, self.params, data, level)
+        return {f"params.{name}": f"{value:g}" for name, value in found.items()}
 
     @property
     def gains_from_seeds(self) -> bool:
