@@ -15,7 +15,7 @@ from typing import Any
 AGAIN = 10.0  # seconds until a work that swallowed the interruption gets another
 
 
-class _OutOfTime(KeyboardInterrupt):
+class OutOfTime(KeyboardInterrupt):
     """Raised in the main thread when the time is over."""
 
 
@@ -50,7 +50,7 @@ class Clock:
 
         def interrupted(number: int, frame: FrameType | None) -> Any:
             if self.is_over:
-                raise _OutOfTime
+                raise OutOfTime
             return before(number, frame) if callable(before) else None  # Ctrl-C itself, ignored in the background
 
         watch = threading.Thread(target=self._watch, args=(done,), daemon=True)

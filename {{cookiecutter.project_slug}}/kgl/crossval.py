@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kgl.clock import OutOfTime
 from kgl.cores import plan
 from kgl.decisions import decide_rows
 from kgl.errors import KglError, usage
@@ -89,6 +90,8 @@ def train(
             _begin(session, run, options)
             _train_folds(session, experiment, run, options, progress or session.say)
             return _finish(session, run, options)
+        except OutOfTime:  # a baseline says itself what it leaves out
+            raise
         except KeyboardInterrupt:
             tasks = _tasks(session, run, None)
             done = sum(task.is_done for task in tasks)

@@ -109,6 +109,15 @@ CATALOGUE = {
     "one_column": Recipe(
         "raw", "kgl.tabular.rules:OneColumnClassifier", "kgl.tabular.rules:OneColumnRegressor", steady=True
     ),
+    "text_bayes": Recipe("text", "kgl.tabular.text:TextBayes", steady=True, only=_has_texts),
+    "text_linear": Recipe(
+        "text",
+        "kgl.tabular.text:TextClassifier",
+        "sklearn.linear_model:Ridge",
+        for_regression={"alpha": 3.0, "solver": "sparse_cg"},
+        steady=True,
+        only=_has_texts,
+    ),
     "logistic": Recipe(
         "linear",
         "sklearn.linear_model:LogisticRegression",
@@ -123,15 +132,6 @@ CATALOGUE = {
         most_rows=200_000,
         steady=True,
     ),
-    "text_linear": Recipe(
-        "text",
-        "kgl.tabular.text:TextClassifier",
-        "sklearn.linear_model:Ridge",
-        for_regression={"alpha": 3.0, "solver": "sparse_cg"},
-        steady=True,
-        only=_has_texts,
-    ),
-    "text_bayes": Recipe("text", "kgl.tabular.text:TextBayes", steady=True, only=_has_texts),
     "lightgbm": _boosted("lightgbm", "native", *LIGHTGBM),
     "xgboost": _boosted("xgboost", "encoded", XGBOOST, (200_000, FEW_ROUNDS)),
     "catboost": _boosted(
