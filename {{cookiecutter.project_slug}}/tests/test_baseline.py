@@ -103,7 +103,7 @@ experiment = Tabular(params={"learning_rate": 0.01}, weight=weight)
 
 def test_boosting_that_is_too_slow_learns_in_larger_steps_and_then_in_few(all_suited: Tiny) -> None:
     all_suited.write("experiments/slow.py", SLOW_BOOSTING)
-    result = all_suited.kgl("baseline", "--minutes", "0.2")
+    result = all_suited.kgl("baseline", "--minutes", "0.3")
     assert "there is no time for 3; tried faster, with params.learning_rate=0.05" in result.err, result.err
     assert runs(all_suited)["slow-002"].config["params"] == {"learning_rate": 0.05}
     few = "params.learning_rate=0.2 params.n_estimators=100"  # the weights are as slow as before
