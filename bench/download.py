@@ -42,7 +42,7 @@ def fetch_large(gigabytes: float, folder: Path) -> None:
         for _ in range(int(gigabytes * 1000)):
             file.write(os.urandom(1_000_000))
     contest = PracticeContest(
-        slug="practice", title="practice", files={"large.bin": large, "small.csv": b"a\n1\n"},
+        slug="practice", files={"large.bin": large.read_bytes(), "small.csv": b"a\n1\n"},
         solution={"1": Answer("0", True), "2": Answer("0", False)}, columns=("id", "y"),
     )  # fmt: skip
     with PracticeKaggle(contest) as kaggle:

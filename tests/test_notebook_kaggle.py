@@ -221,14 +221,12 @@ def test_a_failed_training_is_told_by_its_own_sentence(passengers: Workspace) ->
 def few_digits() -> PracticeContest:
     """240 pictures to learn from, and 150 to tell."""
     contest = digits.sample_contest()
-    table = contest.files["train.csv"]
-    assert isinstance(table, bytes)
-    lines = table.decode().splitlines(keepends=True)[:241]
+    lines = contest.files["train.csv"].decode().splitlines(keepends=True)[:241]
     contest.solution = dict(list(contest.solution.items())[:150])
     kept = {f"test/{key}" for key in contest.solution} | {"train/" + line.split(",")[0] for line in lines}
     contest.files = {name: content for name, content in contest.files.items() if "/" not in name or name in kept}
     contest.files["train.csv"] = "".join(lines).encode()
-    head, *rows = contest.files["sample_submission.csv"].decode().splitlines(keepends=True)  # type: ignore[union-attr]
+    head, *rows = contest.files["sample_submission.csv"].decode().splitlines(keepends=True)
     shown = (row for row in rows if "test/" + row.split(",")[0] in kept)
     contest.files["sample_submission.csv"] = "".join([head, *shown]).encode()
     return contest
