@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 Array = NDArray[Any]
 T = TypeVar("T")
 INNER_FOLDS = 5
-HASHES = 2**20  # few of a million fall on each other: with an eighth of them naive Bayes loses a tenth of its log loss
+HASHES = 2**20  # few of a million fall on each other: with an eighth of them naive Bayes is worse
 MANY_LETTERS = 30_000_000  # beyond, runs of letters would fill the memory: words alone
 MOST_CLASSES = 20  # nested predictions are a column a class, of the most frequent classes
 
