@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import pandas as pd
 from numpy.typing import NDArray
 
 from kgl.competition import Competition
@@ -66,7 +67,7 @@ def open_session(workspace: Workspace, say: Say = print) -> Session:
         save_folds(workspace.folds, folds, settings)
         say(f"folds: {len(folds.numbers)} folds, scheme {folds.scheme}, written to data/folds.parquet")
     folds = read_folds(workspace.folds, settings)
-    rows = len(folds.fold_of)
-    if absent := rows - int(folds.fold_of.index.isin(data.ids).sum()):
-        say(f"{absent} of the {rows} rows of data/folds.parquet are not in train: dropped, or is train cut?")
+    ids = folds.fold_of.index
+    if not ids.equals(pd.Index(data.ids)) and (absent := int((~ids.isin(data.ids)).sum())):
+        say(f"{absent} of the {len(ids)} rows of data/folds.parquet are not in train: dropped, or is train cut?")
     return Session(workspace, data, folds, say)

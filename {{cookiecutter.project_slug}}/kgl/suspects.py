@@ -154,7 +154,9 @@ def _drift(data: Data, names: list[str]) -> Iterator[Finding]:
         return (yield Finding("ok", f"{what}: they look alike"))
     top = sorted(zip(forest.feature_importances_, table, strict=True), reverse=True)[:3]
     most = ", ".join(f"{name} {share:.0%}" for share, name in top if share > 1 / len(table))
-    mend = f"train without them and compare (drop={top[0][1]}); if it is time that passes: folds.scheme=time"
+    mend = f"train without them and compare (drop={top[0][1]})"
+    if data.competition.folds.scheme != "time":
+        mend += "; if it is time that passes: folds.scheme=time"
     yield Finding("warn", f"{what}; by {most}", mend)
 
 

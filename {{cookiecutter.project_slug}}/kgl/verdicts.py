@@ -14,7 +14,8 @@ from kgl.runs import Run
 Array = NDArray[Any]
 Scorer = Callable[[Array], float]  # the metric of one run on the rows of these numbers; a row may come twice
 RISK = 0.05
-SHARED = 1.65  # folds share training rows: what that adds to the variance of rows, and no fold shows; see docs
+SHARED = 1.85  # folds share training rows: what that adds to the variance of rows, and no fold shows; see docs
+PLAIN = 1.25  # how much more than that folds must show before they are believed: the variance of a few is mostly luck
 DRAWS = 200
 MOST_DRAWN = 20_000  # rows of a fold that are drawn from; the error of more is scaled
 MOST_DF = 200  # Student's t beyond that is the normal one
@@ -70,8 +71,9 @@ def judge(gains: Sequence[float], *, rows: float | None = None, seeds: float = 0
     """The standard error of the mean of gains over folds, and the chance of such a mean by luck (one-sided).
 
     Three things may have made a gain: which rows there are, which rows each model was trained on, and its seed. The
-    variance is the largest of what the rows say, widened (SHARED), of what the folds say, and of rows and seeds. Few
-    folds know little of their variance: the more of it they alone show, the fewer the degrees of freedom.
+    variance is what the rows say, widened (SHARED), or that of rows and seeds where it is larger; and what the folds
+    say where that is plainly larger still (PLAIN). Few folds know little of their variance: the more of it they alone
+    show, the fewer the degrees of freedom.
 
     Args:
         gains: one a fold, two or more.
@@ -84,9 +86,11 @@ def judge(gains: Sequence[float], *, rows: float | None = None, seeds: float = 0
     if rows is None:
         variance = max(folds * (1 + n / (n - 1)), seeds)
     else:
-        variance = max(SHARED * rows**2, folds, rows**2 + seeds)
-        excess = folds - rows**2
-        df = min(df * variance / excess, MOST_DF) if excess > 0 else MOST_DF
+        variance = max(SHARED * rows**2, rows**2 + seeds)
+        if folds > PLAIN * variance:
+            variance, df = folds, min(df * folds / (folds - rows**2), MOST_DF)
+        else:
+            df = MOST_DF
     error = math.sqrt(variance)
     return error, chance(gain / error, int(df)) / 2 if error else float(gain == 0)
 

@@ -241,7 +241,7 @@ def test_rows_decide_where_predictions_are_here_and_are_read_once(two: Tiny) -> 
         file.unlink()
     assert of_rows(two.workspace, 0) == 60
     out = two.kgl("board", "logistic-001", "constant-001").out
-    assert out.startswith("better: +0.") and "(paired, 60 rows, p 0." in out and "3 of 3 folds" in out
+    assert out.startswith("noise: +0.") and "(paired, 60 rows, p 0.0" in out and "3 of 3 folds" in out
 
 
 def test_two_runs_show_the_rows_where_they_differ_most(two: Tiny) -> None:
