@@ -71,7 +71,7 @@ def squares_of_ridge(x: Array, y: Array, unseen: Array, truth: Array) -> Array:
 def faults_of_neighbours(x: Array, y: Array, unseen: Array, truth: Array) -> Array:
     """Labels by five nearest rows: small changes of what is trained on change many decisions at once."""
     near = np.argpartition(np.square(x).sum(axis=1) - 2 * unseen @ x.T, 5, axis=1)[:, :5]
-    return np.asarray((y[near] > 0).mean(axis=1) > 0.5) != (truth > 0)
+    return np.asarray(np.not_equal((y[near] > 0).mean(axis=1) > 0.5, truth > 0))
 
 
 @pytest.mark.parametrize("losses", [squares_of_ridge, faults_of_neighbours])
