@@ -13,6 +13,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
 
 from kgl.errors import KglError, reason
 from kgl.session import Say
@@ -50,20 +51,32 @@ def open_study(name: str, url: str, lock: Path, *, maximize: bool) -> Study:
         KglError: the database cannot be opened (1).
     """
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    url = url or f"sqlite:///{lock.with_suffix('.db').as_posix()}"
     try:
         with filelock.FileLock(lock):
-            study = optuna.create_study(
-                study_name=name,
-                storage=open_storage(url or f"sqlite:///{lock.with_suffix('.db').as_posix()}"),
-                pruner=optuna.pruners.MedianPruner(),
-                direction="maximize" if maximize else "minimize",
-                load_if_exists=True,
-            )
+            study = _create_study(name, url, maximize)
             if not any(t.user_attrs.get("changes") == {} and t.state.name != "FAIL" for t in study.trials):
                 study.enqueue_trial({}, user_attrs={"changes": {}})
             return study
+    except ImportError as error:
+        driver = "add what talks to that database, such as: uv add 'psycopg[binary]' for postgresql://"
+        raise KglError(f"the storage of trials: {reason(error.__cause__ or error)}; {driver}.") from error
     except Exception as error:
         raise KglError(f"the storage of trials: {type(error).__name__}: {reason(error)}.") from error
+
+
+def _create_study(name: str, url: str, maximize: bool, tries: int = 3) -> Study:
+    try:
+        pruner, direction = optuna.pruners.MedianPruner(), "maximize" if maximize else "minimize"
+        storage = open_storage(url)
+        return optuna.create_study(
+            study_name=name, storage=storage, pruner=pruner, direction=direction, load_if_exists=True
+        )
+    except SQLAlchemyError:  # another machine makes the tables at this very moment
+        if tries == 1:
+            raise
+        time.sleep(1)
+        return _create_study(name, url, maximize, tries - 1)
 
 
 def share(study: Study, objective: Callable[[Trial], float], *, wanted: int, until: float, say: Say) -> None:

@@ -1,5 +1,6 @@
 """kgl tune: shared, resumed, and not taken in by luck."""
 
+import importlib.util
 import json
 import math
 import os
@@ -307,3 +308,10 @@ def test_minutes_end_the_search_but_not_what_follows(tiny: Tiny) -> None:
     outcome = tune.tune(session, "logistic", trials=500, minutes=0.02)
     assert 0 < len(outcome.trials) < 500
     assert math.isfinite(outcome.run.cv_score or math.nan)
+
+
+@pytest.mark.skipif(bool(importlib.util.find_spec("oracledb")), reason="its driver is installed")
+def test_a_database_whose_driver_is_absent_is_named_with_what_to_add(tiny: Tiny) -> None:
+    result = tiny.kgl("tune", "logistic", "--storage", "oracle+oracledb://someone:s3cret@nowhere/trials")
+    assert result.status == 1 and "No module named 'oracledb'; add what talks to that database" in result.err
+    assert "s3cret" not in result.err
