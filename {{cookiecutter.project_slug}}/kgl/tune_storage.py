@@ -67,10 +67,12 @@ def open_study(name: str, url: str, lock: Path, *, maximize: bool) -> Study:
 
 def _create_study(name: str, url: str, maximize: bool, tries: int = 3) -> Study:
     try:
-        pruner, direction = optuna.pruners.MedianPruner(), "maximize" if maximize else "minimize"
-        storage = open_storage(url)
         return optuna.create_study(
-            study_name=name, storage=storage, pruner=pruner, direction=direction, load_if_exists=True
+            study_name=name,
+            storage=open_storage(url),
+            pruner=optuna.pruners.MedianPruner(),
+            direction="maximize" if maximize else "minimize",
+            load_if_exists=True,
         )
     except SQLAlchemyError:  # another machine makes the tables at this very moment
         if tries == 1:
