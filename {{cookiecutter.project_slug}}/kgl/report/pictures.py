@@ -138,14 +138,13 @@ def matrix(shares: Array, texts: Sequence[Sequence[str]], labels: Sequence[objec
 
 
 def intervals(rows: Sequence[tuple[str, float, float, Sequence[float]]], unit: str) -> Markup:
-    """(name, mean, standard error, single scores) a row, the name above its line, the first row in another colour."""
-    axes = _axes(44 + 30 * len(rows), unit)
+    """(name, mean, standard error, single scores) a row, the first in another colour."""
+    axes = _axes(44 + 22 * len(rows), unit)
     for place, (name, mean, error, scores) in enumerate(rows):
         colour = FIRST if place else SECOND
         axes.plot(scores, [place] * len(scores), "|", color=colour, markersize=7, alpha=0.55, markeredgewidth=1.2)
         axes.plot([mean - error, mean + error], [place, place], color=colour, linewidth=3, solid_capstyle="round")
         axes.plot(mean, place, "o", color=colour, markersize=7.5, markeredgecolor=PAPER, markeredgewidth=1.5)
-        axes.text(0, place - 0.32, short(name, 50), transform=axes.get_yaxis_transform(), color=INK, va="bottom")
-    axes.set_ylim(len(rows) - 0.6, -0.9)
-    axes.set_yticks([])
+    axes.set_yticks(range(len(rows)), [short(name) for name, *_ in rows], color=INK)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     return _svg(axes)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 Key = Sequence[tuple[str, str]]  # names of series beside their colours (c1, c2, c3)
 TOLD = ("better", "worse", "noise", "rosy", "best", "look", "ok")
-LONG = 40
+LONG = 36
 NUMBER = re.compile(r"-|[+-]?[\d.,]+( ?%| s| ± [\d.]+)?")
 TRAIN_AND_TEST: Key = (("train", "c1"), ("test", "c2"))
 
