@@ -140,7 +140,7 @@ def matrix(shares: Array, texts: Sequence[Sequence[str]], labels: Sequence[objec
 def intervals(rows: Sequence[tuple[str, float, float, Sequence[float]]], unit: str) -> Markup:
     """(name, mean, standard error, single scores) a row, the first in another colour."""
     axes = _axes(44 + 22 * len(rows), unit)
-    for place, (name, mean, error, scores) in enumerate(rows):
+    for place, (_, mean, error, scores) in enumerate(rows):
         colour = FIRST if place else SECOND
         axes.plot(scores, [place] * len(scores), "|", color=colour, markersize=7, alpha=0.55, markeredgewidth=1.2)
         axes.plot([mean - error, mean + error], [place, place], color=colour, linewidth=3, solid_capstyle="round")
