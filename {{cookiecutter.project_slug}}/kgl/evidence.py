@@ -258,13 +258,13 @@ def farthest(truth: Truth, new: Side, old: Side, count: int = 5) -> list[tuple[s
         column = np.abs(sides[0] - sides[1]).argmax(axis=1)
     values = [side[np.arange(len(here)), column] for side in sides]
     found = []
-    for i in np.abs(values[0] - values[1]).argsort()[::-1][:count]:
+    for i in (gaps := np.abs(values[0] - values[1])).argsort()[::-1][: min(count, np.count_nonzero(gaps))]:
         row, name = here[i], truth.target.columns[column[i]]
         wanted = truth.y[row] if truth.y.ndim == 1 else truth.y[row, column[i]]
         text = name.removeprefix("p_") if truth.target.one_label else f"{wanted:g}"
         text = f"{name.removeprefix('p_')} {text}" if truth.y.ndim > 1 else text
-        predicted = (f"{values[0][i]:.4g}", f"{values[1][i]:.4g}")
-        found.append((str(truth.ids[row]), str(truth.fold_of[row]), text, *predicted))
+        predicted = [f"{side[i]:.4g}" for side in values]
+        found.append((str(truth.ids[row]), str(truth.fold_of[row]), text, predicted[0], predicted[1]))
     return found
 
 

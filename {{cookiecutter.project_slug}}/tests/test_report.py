@@ -82,7 +82,7 @@ def test_results_have_a_line_for_each_run_and_stay_as_they_are(trained: Tiny) ->
 def test_a_workspace_without_runs_says_which_command_brings_them(tiny: Tiny) -> None:
     result = tiny.kgl("report")
     assert result.status == 0
-    assert "Board: no runs yet; uv run kgl baseline" in result.err
+    assert result.err.count("no runs yet; uv run kgl baseline") == 1
     assert "<h2>Train beside test</h2>" in page(tiny) and not (tiny.root / "RESULTS.md").exists()
 
 

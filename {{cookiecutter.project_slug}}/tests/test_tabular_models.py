@@ -275,7 +275,7 @@ def test_a_model_whose_package_is_absent_says_what_to_install() -> None:
         (Ridge(), {}, True, "model: Ridge does not do classification"),
         (LogisticRegression(), {}, False, "model: LogisticRegression does not do regression"),
         (LogisticRegression, {}, True, "got the class LogisticRegression; write LogisticRegression()"),
-        (7, {}, True, "expected a name of the catalogue or a scikit-learn compatible estimator, got 7"),
+        (7, {}, True, "expected a name of the catalogue or an estimator (sklearn.base.BaseEstimator), got 7"),
         (
             make_pipeline(LogisticRegression()),
             {"logisticregression__c": 1},

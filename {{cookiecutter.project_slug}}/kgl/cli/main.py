@@ -46,9 +46,8 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Two lists: the way from nothing to a score, and the rest."""
         for title, names in (("From nothing to a score", FIRST), ("More", MORE)):
-            rows = [(n, c.get_short_help_str(90)) for n in names if (c := self.get_command(ctx, n))]
             with formatter.section(title):
-                formatter.write_dl(rows)
+                formatter.write_dl([(n, c.get_short_help_str(200)) for n in names if (c := self.get_command(ctx, n))])
 
 
 @click.group(

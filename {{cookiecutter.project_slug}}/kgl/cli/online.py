@@ -63,7 +63,7 @@ def download(patterns: tuple[str, ...], force: bool) -> None:
     if len(files) > SHOWN:
         click.echo(f"  and {len(files) - SHOWN:,} more")
     total = f"{len(files):,} files, {size_text(total_size(files))}, in {root}"
-    click.echo(f"{total}; {len(fetched):,} fetched now, the others were whole")
+    click.echo(f"{total}; {len(fetched):,} fetched now" + ", the others were whole" * (len(fetched) < len(files)))
     known = competition.task and competition.metric and competition.target and competition.files.train
     click.echo(f"Next: uv run kgl {'baseline' if known else 'init, which reads them and fills competition.toml'}")
 

@@ -69,7 +69,7 @@ def show_run(workspace: Workspace, run: Run) -> None:
     lines.append(("folds", "  ".join(map(show, run.fold_scores))))
     if (noise := evidence.noise.get(run.experiment)) is not None:
         lines.append(("seeds", f"{run.seeds}; another seed moves a fold's score by {show(noise**0.5)}"))
-    if parent:
+    if parent and run.fold_scores:
         verdict = verdict_in_words(evidence.verdict(run, parent), run, parent)
         lines.append(("against parent", f"{parent.run}: {verdict}"))
         lines += [("changed", change) for change in ([] if run.blend else all_changes(workspace, run, parent))]
@@ -103,8 +103,9 @@ def show_pair(workspace: Workspace, new: Run, old: Run) -> None:
     print_table(["fold", new.run, old.run, "gain"], rows)
     if evidence.rows(new, old) and evidence.truth and (a := evidence.side(new)) and (b := evidence.side(old)):
         what = "the probability of the right label" if evidence.truth.target.one_label else "the prediction"
-        click.echo(f"where they differ most in {what}:")
-        print_table(["id", "fold", "target", new.run, old.run], [list(row) for row in farthest(evidence.truth, a, b)])
+        if apart := [list(row) for row in farthest(evidence.truth, a, b)]:
+            click.echo(f"where they differ most in {what}:")
+            print_table(["id", "fold", "target", new.run, old.run], apart)
     evidence.save()
 
 

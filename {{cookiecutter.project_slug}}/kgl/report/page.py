@@ -33,7 +33,7 @@ SECTIONS: dict[str, Maker] = {
 
 def write_report(m: Material) -> tuple[list[str], list[str]]:
     """Write reports/index.html and RESULTS.md: those that could be made, and the sentences of what could not."""
-    lacking: list[str] = []
+    lacking: dict[str, list[str]] = {}
 
     def made(title: str, maker: Maker) -> Section | None:
         try:
@@ -42,7 +42,7 @@ def write_report(m: Material) -> tuple[list[str], list[str]]:
             said = error.message
         except Exception as error:  # a broken run or an odd column must not take the other sections with it
             said = f"could not be made: {type(error).__name__}: {reason(error)}."
-        lacking.append(f"{title}: {said}")
+        lacking.setdefault(said, []).append(title)
         return Section(said[0].upper() + said[1:])
 
     of_its_kind = of_kind(m.competition.kind, "report_sections")
@@ -62,8 +62,8 @@ def write_report(m: Material) -> tuple[list[str], list[str]]:
         write_text(m.workspace.root / "RESULTS.md", results(m, title))
         written.append("RESULTS.md")
     except KglError as error:
-        lacking.append(f"RESULTS.md: {error.message}")
-    return written, lacking
+        lacking.setdefault(error.message, []).append("RESULTS.md")
+    return written, [f"{', '.join(titles)}: {said}" for said, titles in lacking.items()]
 
 
 def summarize(m: Material) -> tuple[list[tuple[str, str, str]], list[str]]:

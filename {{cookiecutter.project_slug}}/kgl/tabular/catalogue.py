@@ -196,7 +196,7 @@ def find_recipe(model: Any) -> Recipe:
         return CATALOGUE[model]
     if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "get_params")):
         got = f"the class {model.__name__}; write {model.__name__}()" if isinstance(model, type) else repr(model)
-        raise usage(f"model: expected a name of the catalogue or a scikit-learn compatible estimator, got {got}.")
+        raise usage(f"model: expected a name of the catalogue or an estimator (sklearn.base.BaseEstimator), got {got}.")
     return Recipe("linear")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kgl.config import nearest
 from kgl.errors import KglError, reason, usage
 
 Array = NDArray[Any]
@@ -61,7 +62,7 @@ def _call_once(function: Callable[[pd.DataFrame], Any], rows: pd.DataFrame) -> p
         made = function(rows.copy(deep=False))
     except KeyError as error:
         lacks = f"asks for column {error}, which the rows lack (no target, no column of train only)"
-        raise KglError(f"feature '{name}' {lacks}.") from error
+        raise KglError(f"feature '{name}' {lacks}.{nearest(str(error.args[0]), map(str, rows))}") from error
     except Exception as error:
         raise KglError(f"feature '{name}' raises {type(error).__name__}: {reason(error)}.") from error
     if not isinstance(made, (pd.Series, pd.DataFrame)):
