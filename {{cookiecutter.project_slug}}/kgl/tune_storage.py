@@ -63,7 +63,8 @@ def open_study(name: str, url: str, lock: Path, *, maximize: bool) -> Study:
                 study.enqueue_trial({}, user_attrs={"changes": {}})
             return study
     except Exception as error:
-        raise KglError(f"the storage of trials: {type(error).__name__}: {reason(error)}.") from error
+        where = "the database" if url else lock.with_suffix(".db")  # an address may hold a password
+        raise KglError(f"the storage of trials, {where}: {type(error).__name__}: {reason(error)}.") from error
 
 
 def share(study: Study, objective: Callable[[Trial], float], *, wanted: int, until: float, say: Say) -> None:
