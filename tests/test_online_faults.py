@@ -16,7 +16,17 @@ from filelock import FileLock
 
 from kgl.rehearsal.titanic import sample_contest
 from tests.baking import ROOT, WORKSPACE
-from tests.kaggle_faults import NEVER_ENDS, FaultyKaggle, at_random, crawl, cut, hang
+from tests.kaggle_faults import (
+    NEVER_ENDS,
+    FaultyExchange,
+    FaultyKaggle,
+    at_random,
+    crawl,
+    cut,
+    hang,
+    refuse,
+    reply,
+)
 from tests.kaggle_files import many_files
 from tests.online_desk import Desk, assert_one_sentence
 from tests.online_table import LOST, TROUBLES, Trouble, markdown
@@ -121,6 +131,41 @@ def test_a_second_download_at_the_same_time_is_refused(desk: Desk) -> None:
     with FileLock(desk.raw / ".kgl-lock"):
         done = desk.kgl("download")
     assert (done.returncode, "another kgl download is at work" in done.stderr) == (1, True)
+
+
+def test_of_two_submissions_at_once_one_is_sent(desk: Desk) -> None:
+    desk.add_run()
+    desk.patience = 20.0
+
+    def slow(exchange: FaultyExchange) -> bool:
+        time.sleep(3.0)
+        return False
+
+    desk.kaggle.play("StartSubmissionUpload", slow, times=NEVER_ENDS)
+    with desk.start("submit", "everybody-001", "--yes") as first, desk.start("submit", "everybody-001", "--yes") as two:
+        ends = {process.communicate(timeout=60)[1]: process.returncode for process in (first, two)}
+    assert sorted(ends.values()) == [0, 1]
+    refused = next(said for said, status in ends.items() if status)
+    assert "kgl submit is held by process" in refused or "the same content was sent already" in refused
+    assert len(desk.kaggle.submissions) == 1
+
+
+def test_a_list_without_files_is_no_success(desk: Desk) -> None:
+    desk.kaggle.play("ListDataFiles", reply({"error": {"code": 500}}), times=NEVER_ENDS)
+    done = desk.kgl("download")
+    assert (done.returncode, "Kaggle lists no files" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_storage_that_refuses_is_told_without_its_signed_address(desk: Desk) -> None:
+    desk.kaggle.contest.files = {"one.bin": Random(0).randbytes(3_000_000)}
+    desk.kaggle.play("storage", cut(1_000_000)).play("storage", crawl(0)).play("storage", refuse(404, ""))
+    done = desk.kgl("download")
+    assert (done.returncode, "signature" in done.stderr) == (1, False)
+    assert "one.bin: the storage refused it (404). What came is kept" in done.stderr
+    part = desk.raw / "one.bin.part"
+    part.write_bytes(part.read_bytes() + bytes(4_000_000))  # more than there is
+    assert desk.kgl("download").returncode == 0
+    assert desk.data() == desk.expected()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to a child there")

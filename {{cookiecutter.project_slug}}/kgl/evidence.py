@@ -20,7 +20,7 @@ from kgl.errors import KglError
 from kgl.identity import short_hash
 from kgl.metrics import get_metric
 from kgl.paths import Workspace, read_json, replacing, write_json
-from kgl.runs import Run, run_folder
+from kgl.runs import Run, made_again, run_folder
 from kgl.verdicts import Rows, Scorer, Verdict, compare, draw_scores, rows_of
 
 if TYPE_CHECKING:  # the board imports no pandas where all is in the cache
@@ -217,7 +217,7 @@ def read_side(workspace: Workspace, truth: Truth, run: Run) -> Side | None:
     import pyarrow.parquet as pq
 
     path, names = run_folder(workspace, run.run) / "oof.parquet", list(truth.target.columns)
-    with pq.ParquetFile(path) as file:
+    with made_again(path), pq.ParquetFile(path) as file:
         if not {"id", *names} <= set(file.schema_arrow.names) or tuple(run.label_order) != truth.target.labels:
             return None
         table = file.read(["id", *names])

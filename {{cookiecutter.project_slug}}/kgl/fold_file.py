@@ -46,10 +46,10 @@ def read_assignment(path: Path, settings: FoldSettings) -> tuple[Scheme, list[st
         fold = [int(value) for value in table.column("fold").to_pylist()]
         if len(set(ids)) < len(ids):
             raise ValueError("an id stands there twice")
+        made_by = FoldSettings(**json.loads((table.schema.metadata or {}).get(SETTINGS, b"null")) or asdict(settings))
     except (KeyError, OSError, TypeError, ValueError) as error:
         advice = "restore it from git, or run kgl folds --force"
         raise KglError(f"data/folds.parquet cannot be read ({reason(error)}); {advice}.") from None
-    made_by = FoldSettings(**json.loads((table.schema.metadata or {}).get(SETTINGS, b"null")) or asdict(settings))
     wanted = {key: value for key, value in asdict(settings).items() if key != "scheme" or value}
     changed = [key for key, value in wanted.items() if value != getattr(made_by, key)]
     if changed:

@@ -24,7 +24,7 @@ from kgl.experiment import Experiment, Part, Setting
 from kgl.folds import Folds
 from kgl.metrics import get_metric
 from kgl.paths import Workspace, read_json, use_workspace, write_json, write_text
-from kgl.runs import peak_memory_mb, read_predictions
+from kgl.runs import made_again, peak_memory_mb, read_predictions
 from kgl.scoring import score
 from kgl.session import Session
 from kgl.tables import ID
@@ -198,13 +198,14 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
 
 def read_scores(task: Task) -> dict[str, Any]:
     """score, seconds and peak_memory_mb of a finished task."""
-    scores: dict[str, Any] = read_json(task.folder / "scores.json")
+    with made_again(task.folder):
+        scores: dict[str, Any] = read_json(task.folder / "scores.json")
     return scores
 
 
 def read_arrays(task: Task) -> tuple[Array, Array]:
     """Predictions of the fold and of the test, (n, columns) each, of a finished task."""
-    with np.load(task.folder / "predictions.npz") as arrays:
+    with made_again(task.folder), np.load(task.folder / "predictions.npz") as arrays:
         return arrays["valid"], arrays["test"]
 
 

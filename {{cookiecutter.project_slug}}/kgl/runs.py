@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import filelock
 
 from kgl.config import nearest
-from kgl.errors import KglError, usage
+from kgl.errors import KglError, reason, usage
 from kgl.paths import Workspace, read_json, replacing, write_json, write_text
 
 if TYPE_CHECKING:
@@ -90,12 +91,12 @@ def read_run(workspace: Workspace, name: str) -> Run:
 
 
 def read_run_file(path: Path) -> Run:
-    """The run in a run.json; keys that this engine does not know are passed over."""
+    """The run in a run.json, by the name of its folder; keys that this engine does not know are passed over."""
     known = {f.name for f in fields(Run)}
     values = read_json(path)
     if not isinstance(values, dict) or "run" not in values or "experiment" not in values:
         raise KglError(f"{path} is not a run.json; restore it from git or delete its folder")
-    return Run(**{key: value for key, value in values.items() if key in known})
+    return Run(**{key: value for key, value in values.items() if key in known} | {"run": path.parent.name})
 
 
 def is_finished(workspace: Workspace, run: Run) -> bool:
@@ -172,7 +173,7 @@ def holding(folder: Path, name: str) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout:
         who = owner.read_text(encoding="utf-8").strip() if owner.is_file() else "another process"
-        raise KglError(f"{name} is being trained by {who}; wait for it, or stop it, and run this again.") from None
+        raise KglError(f"{name} is held by {who}; wait for it, or stop it, and run this again.") from None
     try:
         write_text(owner, f"process {os.getpid()} on {socket.gethostname()} since {now()}\n")
         yield
@@ -214,7 +215,22 @@ def read_predictions(workspace: Workspace, run: str, part: str) -> "pd.DataFrame
     path = run_folder(workspace, run) / f"{part}.parquet"
     if not path.is_file():
         raise KglError(f"runs/{run}/{part}.parquet is missing (git does not keep it); run the command of its run.json.")
-    return pd.read_parquet(path).set_index("id")
+    with made_again(path):
+        return pd.read_parquet(path).set_index("id")
+
+
+@contextmanager
+def made_again(path: Path) -> Iterator[None]:
+    """For reading a file or folder of a run, which a disk that filled up or lost power may have left torn.
+
+    Raises:
+        KglError: it cannot be read; the sentence says how it comes back.
+    """
+    try:
+        yield
+    except (KglError, OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        advice = "delete it and run the command of its run.json, which makes it again"
+        raise KglError(f"{path} cannot be read ({reason(error)}); {advice}.") from error
 
 
 def find_parent(workspace: Workspace, run: Run, source: str) -> str:

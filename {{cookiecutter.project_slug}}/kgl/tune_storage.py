@@ -62,7 +62,8 @@ def open_study(name: str, url: str, lock: Path, *, maximize: bool) -> Study:
         driver = "add what talks to that database, such as: uv add 'psycopg[binary]' for postgresql://"
         raise KglError(f"the storage of trials: {reason(error.__cause__ or error)}; {driver}.") from error
     except Exception as error:
-        raise KglError(f"the storage of trials: {type(error).__name__}: {reason(error)}.") from error
+        where = "the database" if url else lock.with_suffix(".db")  # an address may hold a password
+        raise KglError(f"the storage of trials, {where}: {type(error).__name__}: {reason(error)}.") from error
 
 
 def _create_study(name: str, url: str, maximize: bool, tries: int = 3) -> Study:

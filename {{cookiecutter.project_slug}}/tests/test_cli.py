@@ -1,12 +1,16 @@
 """The commands as people and programs meet them: help, last lines, exit statuses, one sentence for an error."""
 
 import json
+import os
+import shlex
+import subprocess
+import sys
 import time
 
 import pytest
 
 from kgl.cli.main import MODULES
-from tests.conftest import Tiny
+from tests.conftest import ENGINE, Tiny
 
 HEAVY = {"pandas", "sklearn", "lightgbm", "scipy", "torch", "kaggle", "joblib"}
 
@@ -146,3 +150,12 @@ def test_train_tells_the_score_and_what_to_do_next(tiny: Tiny) -> None:
     assert tiny.kgl("train", "constant", "--parent", "logistic-003").status == 2
     assert tiny.kgl("train", "constant", "--parent", "logistic-001").status == 0
     assert json.loads((tiny.root / "runs/constant-001/run.json").read_text())["parent"] == "logistic-001"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such shell")
+def test_streams_that_are_closed_are_as_good_as_none(tiny: Tiny) -> None:
+    kgl = f"{shlex.quote(sys.executable)} -m kgl"
+    env = {**os.environ, "PYTHONPATH": str(ENGINE), "PYTHONDONTWRITEBYTECODE": "1"}
+    for command, status in ((f"{kgl} train constant <&- >&- 2>&-", 0), (f"{kgl} submit <&-", 2)):
+        done = subprocess.run(command, shell=True, cwd=tiny.root, env=env, capture_output=True, text=True)
+        assert (done.returncode, "Error" in done.stderr) == (status, False), done.stderr

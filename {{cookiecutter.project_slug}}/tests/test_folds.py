@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -255,6 +257,9 @@ def test_a_fold_file_without_folds_is_refused(tiny: Tiny) -> None:
     tiny.write("data/folds.parquet", b"not parquet")
     result = tiny.kgl("train", "constant")
     assert (result.status, "data/folds.parquet cannot be read" in result.err) == (1, True), result.err
+    newer = pa.table({"id": ["0000"], "fold": [0]}).replace_schema_metadata({"kgl.folds": '{"new_key": 1}'})
+    pq.write_table(newer, tiny.workspace.folds)
+    assert "data/folds.parquet cannot be read" in tiny.kgl("train", "constant").err
     fold_file(tiny, ["0000"], [None])
     assert tiny.kgl("train", "constant").status == 1
 

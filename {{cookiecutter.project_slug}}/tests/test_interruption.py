@@ -160,7 +160,7 @@ def test_a_second_process_says_who_trains_the_same_experiment(tiny: Tiny) -> Non
         other = tiny.kgl("train", "constant")
         assert first.communicate(timeout=60)[0].endswith("slow-001\n")
     assert second.status == 1 and second.out == ""
-    assert second.err.startswith(f"kgl train: slow-001 is being trained by process {first.pid} on ")
+    assert second.err.startswith(f"kgl train: slow-001 is held by process {first.pid} on ")
     assert other.status == 0  # another experiment may be trained meanwhile
     assert tiny.kgl("train", "slow").err.startswith("slow-001 is this very experiment, complete since ")
 

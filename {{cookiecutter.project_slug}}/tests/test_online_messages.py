@@ -4,17 +4,21 @@ import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
 
+from kgl.cli.main import _sentence
 from kgl.errors import KglError
+from kgl.findings import Finding
+from kgl.online.checks import _ask
 from kgl.online.client import Kaggle, time_limit
 from kgl.online.credentials import in_force, masked, sources
 from kgl.online.journal import Event, append, latest
 from kgl.online.refusals import explain, is_passing, pause
 from kgl.online.status import medal_places
-from kgl.online.submit import describe
+from kgl.online.submit import describe, list_submissions, score_of
 from kgl.paths import Workspace
 
 
@@ -36,6 +40,8 @@ def refused(status: int, message: str = "", *, reason: str = "", **headers: str)
         (refused(400, "The competition deadline has passed"), 3, "takes no submissions now"),
         (refused(400, "Submission file is too large: limit of 500 MB exceeded"), 3, "too large"),
         (refused(404, "Competition not found"), 3, "compare slug"),
+        (refused(418), 3, "no reason given (418)"),
+        (UnicodeEncodeError("latin-1", "\ufeffKGAT_1", 0, 1, "ordinal not in range"), 3, "without a BOM"),
         (refused(403), 3, "does not exist, is private, or its rules are not accepted"),
         (refused(500, "boom"), 1, "500 boom"),
         (refused(429, Retry_After="3600"), 1, "slow down"),
@@ -63,6 +69,52 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAGGLE_KEY", "abcdef0123456789")
     text = masked("Authorization: Bearer KGAT_abc123 and abcdef0123456789, X-Goog-Signature=0a1b2c3d4e5f")
     assert not any(secret in text for secret in ("KGAT_abc123", "abcdef0123456789", "0a1b2c3d4e5f"))
+
+
+def test_a_token_longer_than_the_name_of_a_file_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", token := "KGAT_" + "secret" * 60)
+    assert in_force().startswith("the token in the variable KAGGLE_API_TOKEN")
+    assert explain(OSError(36, "File name too long", token), "titanic").message == (
+        f"{in_force()} holds more than a token; save it again as plain text, without a BOM."
+    )
+
+
+def test_no_error_shows_a_signed_address() -> None:
+    address = "http://storage.example/a.zip?X-Goog-Signature=0a1b2c3d4e5f"
+    for error in (requests.HTTPError(f"404 Not Found for url: {address}"), ValueError(address)):
+        assert "0a1b2c3d4e5f" not in _sentence(error)
+
+
+def test_pages_that_lead_round_in_circles_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    following = iter("ABABABAB")
+    answers = lambda *_, **__: SimpleNamespace(files=["f"], next_page_token=next(following))  # noqa: E731
+    monkeypatch.setattr(Kaggle, "call", answers)
+    assert Kaggle("titanic").every("list_data_files", "files") == ["f"] * 3
+
+
+def test_doctor_tells_an_answer_that_it_cannot_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    empty: dict[str, str] = {}
+    monkeypatch.setattr(Kaggle, "contest", lambda kaggle: empty["deadline"])
+    asked: list[Finding] = []
+    _ask("titanic", tmp_path, asked)
+    assert [(one.level, "could not be read (KeyError" in one.what) for one in asked] == [("block", True)]
+
+
+def test_what_kaggle_says_of_a_submission_keeps_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"description": "of KGAT_abc123", "error_description": "X-Goog-Signature=0a1b2c3d4e5f"}
+    scores = {"public_score": "", "private_score": ""}
+    one = SimpleNamespace(ref=1, date=None, status=SimpleNamespace(name="ERROR"), **said, **scores)
+    monkeypatch.setattr(Kaggle, "every", lambda *_, **__: [one])
+    (event,) = list_submissions(Kaggle("titanic"))
+    assert (event.message, event.error) == ("of ***", "X-Goog-***")
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [("0.5", 0.5), ("-1.5e-05", -1.5e-05), (0.7, 0.7), *[(t, None) for t in ("", "n/a", "NaN", None)]],
+)
+def test_a_score_is_a_number_or_is_not_known(text: object, score: float | None) -> None:
+    assert score_of(text) == score
 
 
 def test_every_credential_source_is_found_in_the_order_of_the_client(
@@ -114,6 +166,17 @@ def test_the_last_line_of_a_submission_is_how_it_stands(tmp_path: Path) -> None:
     assert [(event.ref, event.public_score) for event in latest(workspace).values()] == [(1, 0.5), (2, None)]
     workspace.submissions.write_text("<<<<<<< HEAD\n")
     with pytest.raises(KglError, match="line 1"):
+        latest(workspace)
+
+
+def test_a_submission_of_a_newer_engine_is_read_and_one_in_another_code_named(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    append(workspace, Event(1, "a", "", "", ""))
+    line = workspace.submissions.read_bytes()
+    workspace.submissions.write_bytes(b"\xef\xbb\xbf" + line.replace(b"{", b'{"new_key": 1, '))
+    assert latest(workspace) == {1: Event(1, "a", "", "", "")}
+    workspace.submissions.write_bytes(line + line.replace(b'"a"', b'"\xff"'))
+    with pytest.raises(KglError, match="line 2"):
         latest(workspace)
 
 

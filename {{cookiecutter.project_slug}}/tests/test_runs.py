@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def test_a_run_that_ends_with_an_error_is_failed_and_goes_on_next_time(tiny: Tin
 
 def test_a_run_is_held_by_one_process(tiny: Tiny) -> None:
     with open_run(tiny.workspace, wanted()):
-        held = rf"a-001 is being trained by process {os.getpid()} on .* since 20"
+        held = rf"a-001 is held by process {os.getpid()} on .* since 20"
         with pytest.raises(KglError, match=held), open_run(tiny.workspace, wanted()):
             pass
         with open_run(tiny.workspace, wanted("b")) as other:
@@ -134,6 +135,37 @@ def test_the_parent_is_the_last_scored_run_of_the_experiment_or_the_one_most_ali
 def test_missing_predictions_are_named(tiny: Tiny) -> None:
     with pytest.raises(KglError, match=r"runs/a-001/oof\.parquet is missing"):
         read_predictions(tiny.workspace, "a-001", "oof")
+
+
+def test_torn_predictions_are_named_and_come_back_where_they_are_deleted(tiny: Tiny) -> None:
+    tiny.kgl("train", "constant")
+    for part in ("oof.parquet", "test.parquet"):
+        path = tiny.root / "runs/constant-001" / part
+        whole = path.read_bytes()
+        path.write_bytes(whole[:100])
+        with pytest.raises(KglError, match=rf"{part} cannot be read .*delete it and run the command of its run\.json"):
+            read_predictions(tiny.workspace, "constant-001", path.stem)
+        path.unlink()
+        assert tiny.kgl("train", "constant").name == "constant-001"
+        assert path.read_bytes() == whole
+
+
+def test_a_torn_fold_is_named_and_trained_again_where_it_is_deleted(tiny: Tiny) -> None:
+    tiny.kgl("train", "constant", "folds=0,1")
+    fold = tiny.root / "runs/constant-001/folds/1/seed-0"
+    for file in ("predictions.npz", "scores.json"):
+        (fold / file).write_bytes(b"")
+        torn = tiny.kgl("train", "constant")
+        assert (torn.status, f"{fold} cannot be read" in torn.err, "--debug" in torn.err) == (1, True, False), torn.err
+    shutil.rmtree(fold)
+    assert tiny.kgl("train", "constant").name == "constant-001"
+
+
+def test_a_run_is_called_as_its_folder_is(tiny: Tiny) -> None:
+    tiny.kgl("train", "constant")
+    (tiny.root / "runs/constant-001").rename(tiny.root / "runs/mine-001")
+    assert [run.run for run in list_runs(tiny.workspace)] == ["mine-001"]
+    assert tiny.kgl("train", "constant").name == "mine-001"
 
 
 def test_a_file_that_cannot_be_written_is_not_there(tmp_path: Path) -> None:

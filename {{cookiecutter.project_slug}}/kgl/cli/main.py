@@ -68,6 +68,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    for name in ("stdin", "stdout", "stderr"):  # closed, as cron may leave them: a data file would get their number
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a Windows code page lacks some characters: print '?' instead of failing
             stream.reconfigure(errors="replace")
@@ -88,12 +91,15 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _sentence(error: Exception) -> str:
+    from kgl.online.credentials import masked
+
     if isinstance(error, KglError):
         return error.message
     if isinstance(error, OSError):
-        where = f" {error.filename}" if error.filename else ""
-        return f"{error.strerror or error}{where}. What was finished is kept; the same command goes on."
-    return f"{type(error).__name__}: {reason(error)}. Run it with --debug to see where."
+        file = error.filename2 or error.filename  # of two, the one that is written
+        where = f" {file}" if file else ""
+        return f"{masked(error.strerror or str(error))}{where}. What was finished is kept; the same command goes on."
+    return f"{type(error).__name__}: {masked(reason(error))}. Run it with --debug to see where."
 
 
 def _fail(sentence: str, status: int) -> NoReturn:

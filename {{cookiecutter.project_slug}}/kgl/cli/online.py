@@ -105,7 +105,7 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, st
     try:
         event = send(workspace, kaggle, candidate, confirm=confirm)
     except KeyboardInterrupt:
-        notice("Stopped. What was sent is recorded; uv run kgl status picks up its score.")
+        notice("Stopped. What was sent is at Kaggle and is not sent twice; uv run kgl status picks up its score.")
         raise
     scored = event and event.status != "pending"
     tell_scores(event, allowance_in_words(kaggle) if scored else "")

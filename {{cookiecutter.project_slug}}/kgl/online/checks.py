@@ -16,7 +16,7 @@ from kgl.online.credentials import SETTINGS, config_folders, sources
 from kgl.online.download import list_files, total_size
 from kgl.online.manifest import NAME as MANIFEST
 from kgl.online.progress import size_text
-from kgl.online.refusals import rules_not_accepted
+from kgl.online.refusals import explain, rules_not_accepted
 from kgl.online.submit import allowance
 
 PATIENCE = 40.0  # seconds for all calls together; even a name server that never answers ends there
@@ -74,8 +74,9 @@ def _ask(slug: str, root: Path, asked: list[Finding]) -> None:
         if not contest.code_only:  # an upload that is begun and never sent costs no slot, and tells who may submit
             kaggle.call("start_submission_upload", file_name="check.csv", content_length=1)
         asked.append(Finding("ok", f"submissions: {allowance(kaggle)}"))
-    except KglError as error:
-        what, _, mend = error.message.replace("\n ", ". ", 1).partition(". ")
+    except Exception as error:  # in a thread, where nobody else would see it
+        said = error if isinstance(error, KglError) else explain(error, slug)
+        what, _, mend = said.message.replace("\n ", ". ", 1).partition(". ")
         asked.append(Finding("block", what, mend.strip()))
 
 

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from kgl.errors import FAILED, REFUSED, KglError, usage
-from kgl.online.credentials import SETTINGS, sources
+from kgl.online.credentials import SETTINGS, config_folders, sources
 from kgl.online.refusals import bad_credentials, explain, is_passing, pause, rules_not_accepted, status_of
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds between two looks, growing by half
@@ -147,12 +147,12 @@ class Kaggle:
     def every(self, method: str, items: str, *, most: int | None = None, **fields: Any) -> list[Any]:
         """All pages of a list, such as `every("list_data_files", "files")`; with `most` no page beyond that many."""
         found: list[Any] = []
-        token, following = None, ""
-        while token != following and (most is None or len(found) < most):
-            token = following
+        token, seen = "", set[str]()
+        while token not in seen and (most is None or len(found) < most):
+            seen.add(token)
             answer = self.call(method, page_size=200, page_token=token, **fields)
             found += getattr(answer, items) or []
-            following = answer.next_page_token or token
+            token = answer.next_page_token or token
         return found
 
     def contest(self) -> Contest:
@@ -199,7 +199,9 @@ def _authenticated() -> Any:
     """The client's api object. Importing the package authenticates, and hides what went wrong: so once more, aloud."""
     if not sources():
         create = f"Create a token at {SETTINGS} (API, Generate New Token) and save it as ~/.kaggle/access_token"
-        raise KglError(f"no Kaggle credentials found. {create}; the README shows how.", REFUSED)
+        files = [path for folder in config_folders() if (path := folder / "kaggle.json").is_file()]
+        useless = f" ({files[0]} holds no username and key, or no JSON)" if files else ""
+        raise KglError(f"no Kaggle credentials found{useless}. {create}; the README shows how.", REFUSED)
     import kaggle
 
     if not kaggle.api._authenticated:

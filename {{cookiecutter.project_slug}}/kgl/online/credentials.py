@@ -27,7 +27,7 @@ def sources() -> list[Source]:
     """Every place with credentials in the order in which the client asks them: the first is in force."""
     home, token = Path.home() / ".kaggle", os.environ.get("KAGGLE_API_TOKEN")
     found = []
-    if token and Path(token).exists():
+    if token and os.path.isfile(token):  # as Path.is_file, but a token longer than a name may be is none
         found.append(Source(f"{token} (named by KAGGLE_API_TOKEN)", "token", Path(token)))
     elif token:
         found.append(Source("the variable KAGGLE_API_TOKEN", "token"))
@@ -60,9 +60,9 @@ def masked(text: str) -> str:
 def secrets() -> set[str]:
     """The secrets of this machine, to look for where they must not be."""
     named = ("KAGGLE_API_TOKEN", "KAGGLE_KEY")
-    found = [os.environ.get(name, "") for name in named if not Path(os.environ.get(name, "")).exists()]
+    found = [os.environ.get(name, "") for name in named if not os.path.isfile(os.environ.get(name, ""))]
     for path in (source.path for source in sources() if source.path):
-        text = path.read_text(encoding="utf-8", errors="replace").strip()
+        text = path.read_text(encoding="utf-8-sig", errors="replace").strip()
         found += re.findall(r'"(?:key|refresh_token)"\s*:\s*"([^"]+)"', text) or [text]
     return {secret for secret in found if len(secret) >= 8}
 

@@ -56,15 +56,17 @@ def download(
 def list_files(kaggle: Kaggle) -> list[Remote]:
     """All files of the contest, from all pages of Kaggle's list."""
     files = kaggle.every("list_data_files", "files")
-    return [Remote(file.name, file.total_bytes, f"{file.total_bytes} {file.creation_date}") for file in files]
+    return [Remote(file.name, int(file.total_bytes or 0), f"{file.total_bytes} {file.creation_date}") for file in files]
 
 
 def select(files: list[Remote], patterns: Collection[str]) -> list[Remote]:
     """The files whose path or name matches one of the patterns (all without patterns).
 
     Raises:
-        KglError: a pattern matches nothing (status 2).
+        KglError: there are none (1); a pattern matches nothing (2).
     """
+    if not files:
+        raise KglError("Kaggle lists no files: look at the contest's Data page, and at slug in competition.toml.")
     chosen = {pattern: [file for file in files if _matches(file.name, pattern)] for pattern in patterns}
     for pattern in (pattern for pattern, found in chosen.items() if not found):
         names = [file.name for file in files]

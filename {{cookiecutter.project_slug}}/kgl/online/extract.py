@@ -16,7 +16,7 @@ from kgl.online.progress import size_text
 CHUNK = 1 << 20
 SPARE = 100 << 20  # bytes that are left free on the disk
 NESTED = 3  # how deep zips in zips are unpacked
-CORRUPT = (zipfile.BadZipFile, zlib.error, EOFError)
+CORRUPT = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # the last: a password, an unknown method
 
 
 class Unpacked(NamedTuple):
@@ -35,7 +35,7 @@ def unpack(
     and removed; one that cannot be read (a password, an unknown method, corrupt) stays as it is.
 
     Raises:
-        zipfile.BadZipFile, zlib.error, EOFError: the archive is cut or corrupt (`CORRUPT`).
+        zipfile.BadZipFile, zlib.error, EOFError, RuntimeError: the archive cannot be read (`CORRUPT`).
         KglError: it holds a link or a path that leads outside, or the disk is too small; nothing was written.
     """
     found: dict[str, Unpacked] = {}
@@ -124,7 +124,7 @@ def _unpack_nested(folder: Path, name: str, nested: int) -> dict[str, Unpacked]:
     try:
         below = folder_for(name, inner)
         found = unpack(inner, aside, nested=nested)
-    except (RuntimeError, *CORRUPT):
+    except CORRUPT:
         shutil.rmtree(aside, ignore_errors=True)
         return {}
     inner.unlink()

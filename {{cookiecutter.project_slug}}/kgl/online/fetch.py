@@ -37,7 +37,8 @@ def fetch(start: Callable[[], "Response"], target: Path, report: Report) -> Path
             raise
         except Exception as error:
             if not is_passing(error) and status_of(error) not in (400, 403):  # those: the storage's address ran out
-                raise
+                broke = f"{target.name}: the storage refused it ({status_of(error) or type(error).__name__})"
+                raise KglError(f"{broke}. What came is kept; run this again later.") from error  # no signed address
             failures = 1 if size_of(part) > best else failures + 1
             best = max(best, size_of(part))
             wait = pause(error, failures)
@@ -77,6 +78,7 @@ def _receive(response: "Response", target: Path, report: Report) -> None:
     size, tag = _identify(response)
     same = known.is_file() and known.read_text(encoding="utf-8") == f"{size} {tag}\n"
     offset = size_of(part) if same and size and tag and response.request.method == "GET" else 0
+    offset *= offset <= size  # more than the whole file is nothing to go on from
     if offset:
         response.close()
         if offset == size:

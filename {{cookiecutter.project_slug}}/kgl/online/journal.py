@@ -1,7 +1,7 @@
 """submissions.jsonl: every submission, kept in git; one event a line, and the last line of a ref is how it stands."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from filelock import FileLock
 
@@ -35,17 +35,19 @@ def append(workspace: Workspace, event: Event) -> None:
 
 
 def latest(workspace: Workspace) -> dict[int, Event]:
-    """How each submission stands, by ref, in the order in which they were sent.
+    """How each submission stands, by ref, in the order in which they were sent; unknown keys are passed over.
 
     Raises:
         KglError: a line is not an event (status 1).
     """
     events: dict[int, Event] = {}
     path = workspace.submissions
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else [], start=1):
+    known = {f.name for f in fields(Event)}
+    for number, line in enumerate(path.read_bytes().splitlines() if path.is_file() else [], start=1):
         try:
-            event = Event(**json.loads(line)) if line.strip() else None
-        except (ValueError, TypeError) as error:
+            values = json.loads(line.decode("utf-8-sig")) if line.strip() else {}
+            event = Event(**{k: v for k, v in values.items() if k in known}) if values else None
+        except (AttributeError, ValueError, TypeError) as error:
             where = f"submissions.jsonl line {number} is no event"
             raise KglError(f"{where} ({error}); mend or delete that line.") from None
         if event:

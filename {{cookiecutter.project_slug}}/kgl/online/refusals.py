@@ -83,7 +83,7 @@ def explain(error: Exception, slug: str) -> KglError:
     if advice := _advice(f"{reasons} {said}"):
         return _refusal(advice, slug, said or reasons)
     advice = {404: UNKNOWN, 403: BARE}.get(status, f"{{said}} ({status}).")
-    return _refusal(advice, slug, f": {said}" if said and status == 403 else said)
+    return _refusal(advice, slug, (said and f": {said}") if status == 403 else said or "no reason given")
 
 
 def refused(said: str, slug: str) -> KglError:
@@ -135,5 +135,7 @@ def _no_answer(error: Exception) -> KglError:
         return KglError("Kaggle does not answer in time. Nothing is lost; run this again later.")
     if isinstance(error, (requests.exceptions.ConnectionError, ConnectionError)):
         return KglError("no connection to Kaggle. Check the network and HTTPS_PROXY, then run this again.")
+    if re.search("codec can't|header value|name too long", str(error)):  # what Windows' shells and editors add
+        return KglError(f"{in_force()} holds more than a token; save it again as plain text, without a BOM.", REFUSED)
     what = f"{type(error).__name__}: {masked(str(error))[:200]}"
     return KglError(f"Kaggle's answer could not be read ({what}). Is there a login page or a proxy in between?")

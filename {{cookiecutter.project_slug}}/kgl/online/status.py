@@ -7,7 +7,7 @@ from kgl.metrics import get_metric
 from kgl.online.client import Contest, Kaggle
 from kgl.online.journal import Event, append, latest
 from kgl.online.relation import Relation, relate
-from kgl.online.submit import allowance_in_words, list_submissions, merged
+from kgl.online.submit import allowance_in_words, list_submissions, merged, score_of
 from kgl.paths import Workspace, use_workspace
 from kgl.runs import list_runs
 
@@ -83,7 +83,7 @@ def _refresh(workspace: Workspace, kaggle: Kaggle) -> list[Event]:
 def _lines(kaggle: Kaggle, contest: Contest, submissions: list[Event]) -> list[Line]:
     places = {"top": 1, **medal_places(contest.teams)}
     rows = kaggle.every("get_leaderboard", "submissions", most=max(places.values()))
-    scores = [float(row.score) for row in rows if row.score]
+    scores = [score for row in rows if (score := score_of(row.score)) is not None]
     private = [one.private_score for one in submissions if one.private_score is not None]
     # once private scores are shown, the leaderboard is the private one
     ours = private or [one.public_score for one in submissions if one.public_score is not None]

@@ -9,10 +9,11 @@ from typing import Any
 
 from kgl.errors import FAILED, REFUSED, KglError
 from kgl.online.client import Kaggle
+from kgl.online.credentials import masked
 from kgl.online.journal import Event, append, latest
 from kgl.online.refusals import reset_time, rules_not_accepted
 from kgl.paths import Workspace
-from kgl.runs import now
+from kgl.runs import holding, now
 
 LONGEST_WAIT = 600.0  # seconds for a score
 Confirm = Callable[[str], bool]
@@ -56,7 +57,13 @@ def submit(workspace: Workspace, kaggle: Kaggle, candidate: Candidate, *, confir
     Raises:
         KglError: sent already, upload broken, or it cannot be scored (1); refused by Kaggle (3).
     """
-    c = candidate
+    with holding(workspace.cache, "kgl submit"):  # two processes would spend two slots on the same file
+        event = _send(workspace, kaggle, candidate, confirm)
+    return event and finish(workspace, kaggle, event)
+
+
+def _send(workspace: Workspace, kaggle: Kaggle, c: Candidate, confirm: Confirm) -> Event | None:
+    """From looking what was sent to recording what is."""
     if not c.again:
         refuse_sent(workspace, c.sha256)
     _refuse_closed(kaggle, c.is_notebook)
@@ -70,7 +77,7 @@ def submit(workspace: Workspace, kaggle: Kaggle, candidate: Candidate, *, confir
     event = replace(event, ref=ref, time=now())
     append(workspace, event)
     kaggle.say(f"submitted as ref {ref}; waiting for the score (Ctrl-C loses nothing)")
-    return finish(workspace, kaggle, event)
+    return event
 
 
 def prepare_file(kaggle: Kaggle, file: Path, message: str) -> Make:
@@ -105,9 +112,14 @@ def list_submissions(kaggle: Kaggle) -> list[Event]:
 
 def _event(one: Any) -> Event:
     time = f"{one.date:%Y-%m-%dT%H:%M:%SZ}" if one.date else ""
-    public, private = (float(text) if text else None for text in (one.public_score, one.private_score))
-    status, error = one.status.name.lower(), one.error_description or ""
-    return Event(int(one.ref or 0), "", "", one.description or "", time, status, public, private, error)
+    public, private = score_of(one.public_score), score_of(one.private_score)
+    status, error = one.status.name.lower(), masked(one.error_description or "")
+    return Event(int(one.ref or 0), "", "", masked(one.description or ""), time, status, public, private, error)
+
+
+def score_of(text: object) -> float | None:
+    """A score as Kaggle writes it; None where it is not a number."""
+    return float(str(text)) if re.fullmatch(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", str(text), re.I) else None
 
 
 def merged(ours: Event, theirs: Event) -> Event:
@@ -122,7 +134,7 @@ def allowance(kaggle: Kaggle) -> str:
         KglError: nothing is left (status 3).
     """
     limits = kaggle.call("get_submission_limits")
-    if limits.num_allowed_now > 0:
+    if (limits.num_allowed_now or 0) > 0:
         return f"{limits.num_allowed_now} left today, {limits.num_today} used; reset at {reset_time()}"
     if limits.limited_by_total:
         raise KglError(f"no submission left: this contest's total is used up ({limits.num_total} sent).", REFUSED)
