@@ -5,7 +5,6 @@ import io
 import os
 import shutil
 import signal
-import tempfile
 import time
 import traceback
 import warnings
@@ -23,7 +22,7 @@ from kgl.errors import KglError, reason
 from kgl.experiment import Experiment, Part, Setting
 from kgl.folds import Folds
 from kgl.metrics import get_metric
-from kgl.paths import Workspace, read_json, use_workspace, write_json, write_text
+from kgl.paths import Workspace, read_json, use_workspace, whole_folder, write_json, write_text
 from kgl.runs import peak_memory_mb, read_predictions
 from kgl.scoring import score
 from kgl.session import Session
@@ -235,20 +234,6 @@ def _failed(error: Exception, task: Task, log: io.StringIO) -> KglError:
         f"fold {task.fold}, seed {task.seed}: {type(error).__name__}: {reason(error)} "
         f"(the whole story: runs/{run_folder.name}/log.txt)"
     )
-
-
-@contextlib.contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` that takes its name when the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        if not folder.is_dir():  # a worker whose parent was killed may have been first, with the same predictions
-            os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def adopt(task: Task, folder: Path) -> None:
