@@ -17,11 +17,11 @@ from typing import Any
 
 from kgl.competition import load_competition
 from kgl.errors import REFUSED, KglError
+from kgl.journal import Event
 from kgl.notebook.kernel import DATASET, KERNEL, NOTEBOOK, Build, find_build, set_owner, size_of
 from kgl.online.client import Kaggle
 from kgl.online.extract import safe_name
 from kgl.online.fetch import digest, discard, fetch
-from kgl.online.journal import Event
 from kgl.online.progress import progress, size_text
 from kgl.online.refusals import refused
 from kgl.online.submit import Candidate, Confirm, Make

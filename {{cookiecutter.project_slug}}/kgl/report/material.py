@@ -16,8 +16,8 @@ from kgl.errors import KglError, reason
 from kgl.findings import Finding
 from kgl.fold_file import current_hash
 from kgl.folds import read_folds
+from kgl.journal import Event, latest
 from kgl.metrics import Metric, get_metric
-from kgl.online.journal import Event, latest
 from kgl.paths import Workspace, find_workspace, use_workspace
 from kgl.runs import Run, read_predictions, read_run_file
 from kgl.session import Session
