@@ -15,7 +15,7 @@ from kgl.errors import KglError
 from kgl.experiment import load_experiment
 from kgl.fold_task import add_stacked
 from kgl.paths import Workspace
-from kgl.runs import Run, holding, read_run, run_folder
+from kgl.runs import Run, holding, read_complete, run_folder
 from kgl.session import Say, Session, open_session
 
 Array = NDArray[Any]
@@ -29,9 +29,7 @@ def predict_again(workspace: Workspace, name: str, say: Say = print) -> Run:
     Raises:
         KglError: the run is not complete, or its models are not on this machine.
     """
-    run = read_run(workspace, name)
-    if not run.is_complete:
-        raise KglError(f"{name} is {run.status}; only complete runs predict. Run: kgl train {run.experiment}")
+    run = read_complete(workspace, name)
     if run.kind == "import":
         raise KglError(f"{name} was imported, its models are elsewhere; import new predictions: kgl import FILE...")
     for member in [*blend_weights(run), *run.config.get("stack_on", ())]:

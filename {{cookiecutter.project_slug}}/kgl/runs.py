@@ -89,6 +89,18 @@ def read_run(workspace: Workspace, name: str) -> Run:
     return read_run_file(path)
 
 
+def read_complete(workspace: Workspace, name: str) -> Run:
+    """One run with all its folds.
+
+    Raises:
+        KglError: as `read_run`, or folds are missing (status 1).
+    """
+    run = read_run(workspace, name)
+    if not run.is_complete:
+        raise KglError(f"{name} is {run.status}; only complete runs predict. Run: kgl train {run.experiment}")
+    return run
+
+
 def read_run_file(path: Path) -> Run:
     """The run in a run.json; keys that this engine does not know are passed over."""
     known = {f.name for f in fields(Run)}

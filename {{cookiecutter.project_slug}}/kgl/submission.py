@@ -17,7 +17,7 @@ from kgl.decisions import decide_rows, is_tuned
 from kgl.errors import KglError
 from kgl.metrics import MEAN, get_metric
 from kgl.paths import Workspace, replacing, use_workspace
-from kgl.runs import read_predictions, read_run, run_folder
+from kgl.runs import read_complete, read_predictions, run_folder
 from kgl.scoring import decide
 from kgl.tables import ID, Data, call_contest, numbered, read_sample_submission, read_table, text_ids
 from kgl.target import Target
@@ -225,10 +225,8 @@ def check_run(workspace: Workspace, name: str, *, stale_sample: bool = False) ->
         KglError: the run is not complete, its file is absent, or the file is refused (status 1).
     """
     use_workspace(workspace)  # without a sample submission load() of contest.py says which rows are asked for
-    run = read_run(workspace, name)
+    run = read_complete(workspace, name)
     path = run_folder(workspace, name) / "submission.csv"
-    if not run.is_complete:
-        raise KglError(f"{name} is {run.status}; only complete runs are submitted. Run: kgl train {run.experiment}")
     if not path.is_file():
         raise KglError(f"runs/{name}/submission.csv is missing; make it with: kgl predict {name}")
     competition = load_competition(workspace)

@@ -16,7 +16,7 @@ from kgl.notebook.wheels import PICKLED, differing, fetch_wheels, imported_modul
 from kgl.online.credentials import secrets
 from kgl.online.progress import size_text
 from kgl.paths import Workspace, use_workspace, whole_folder
-from kgl.runs import Run, read_run, run_folder
+from kgl.runs import Run, read_complete, read_run, run_folder
 from kgl.session import Say
 from kgl.tabular.catalogue import CATALOGUE
 
@@ -116,9 +116,7 @@ def needed_runs(workspace: Workspace, names: Iterable[str]) -> list[Run]:
     """The runs of these names and those that they blend or are stacked on, each once."""
     waiting, found = list(names), dict[str, Run]()
     while waiting:
-        one = read_run(workspace, waiting.pop())
-        if not one.is_complete:
-            raise KglError(f"{one.run} is {one.status}; only complete runs predict. Run: kgl train {one.experiment}")
+        one = read_complete(workspace, waiting.pop())
         found[one.run] = one
         waiting += [name for name in (*blend_weights(one), *one.config.get("stack_on", ())) if name not in found]
     return list(found.values())
