@@ -45,8 +45,7 @@ def board(m: Material) -> Section:
     ]  # fmt: skip
     header = ("#", "run", f"CV {m.metric.name}", "against best", "against parent", "public", "time", "what changed")
     rest = {run.run: run.status for run in (*m.board.unranked, *m.board.failed)}
-    notes = list(m.runs[1])
-    notes += [f"Not ranked: {', '.join(f'{name} ({status})' for name, status in rest.items())}."] if rest else []
+    notes = [f"Not ranked: {', '.join(f'{name} ({status})' for name, status in rest.items())}."] if rest else []
     if m.board.left_out:
         notes += [f"{m.board.left_out} runs of other folds or another metric are left out."]
     return Section(" ".join(notes), [*blocks, Table(header, rows)])
