@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kgl.tabular.columns import Typed
-from kgl.tabular.prepare import as_numbers, as_texts, fill_columns, float_type
+from kgl.tabular.prepare import as_numbers, fill_columns, float_type, texts_of
 
 Array = NDArray[Any]
 MOST_CLASSES = 10  # a column of levels becomes one a class: of many classes the common ones must do
@@ -26,18 +26,14 @@ class Encoded:
         self.float = float_type(rows, self.numbers)
         targets = [target for output in y.T for target in _means_of(output)] if self.levels else []
         self.encoders = [TargetEncoder(target_type="continuous") for _ in targets]
-        texts = self._texts(rows)
+        texts = texts_of(rows, self.levels)
         return self._joined(rows, [e.fit_transform(texts, t) for e, t in zip(self.encoders, targets, strict=True)])
 
     def transform(self, rows: pd.DataFrame) -> Array:
         """The same for other rows; levels not seen in training have the mean of all."""
         rows = self.typed.transform(rows)
-        texts = self._texts(rows)
+        texts = texts_of(rows, self.levels)
         return self._joined(rows, [encoder.transform(texts) for encoder in self.encoders])
-
-    def _texts(self, rows: pd.DataFrame) -> Array:
-        table = np.empty((len(rows), len(self.levels)), object)
-        return fill_columns(table, (as_texts(rows[column]) for column in self.levels))
 
     def _joined(self, rows: pd.DataFrame, encoded: list[Array]) -> Array:
         table = np.empty((len(rows), len(self.numbers) + len(self.levels) * len(encoded)), self.float)
