@@ -90,7 +90,7 @@ def test_what_is_broken_is_a_sentence_and_breaks_nothing_else(trained: Tiny) -> 
     best = trained.root / "runs/logistic-001/oof.parquet"
     best.write_bytes(b"no table")
     assert trained.kgl("report").status == 0
-    assert "logistic-001</td>" in page(trained) and "<h2>Columns</h2>" in page(trained)
+    assert "Could not be made: Arrow" in page(trained) and "<h2>Columns</h2>" in page(trained)
     trained.write("runs/trees-001/run.json", "{")
     assert trained.kgl("report").status == 0
     assert "trees-001/run.json is not valid JSON" in page(trained) and "size</td>" in page(trained)
