@@ -31,10 +31,6 @@ class Workspace:
         return self.root / "experiments"
 
     @property
-    def raw(self) -> Path:
-        return self.root / "data" / "raw"
-
-    @property
     def cache(self) -> Path:
         return self.root / "data" / "cache"
 
