@@ -56,8 +56,8 @@ class Setting:
 
     target: Target
     loss: str
-    seed: int
-    threads: int
+    seed: int = 0
+    threads: int = 1
     raw_columns: tuple[str, ...] = ()
     id_columns: tuple[str, ...] = ()
     quick: bool = False
