@@ -154,4 +154,4 @@ def test_a_label_that_is_the_same_everywhere_is_certain(made: Tiny) -> None:
 def test_a_head_that_does_not_exist_is_refused(made: Tiny) -> None:
     experiment = Embeddings(backbone="test_resnet", weights="none", head="logistics")
     with pytest.raises(KglError, match="head: expected logistic, knn, lightgbm"):
-        experiment.check(prepared(made, FROZEN).target, "logloss")
+        experiment.check(prepared(made, FROZEN).setting.target, "logloss")
