@@ -116,6 +116,21 @@ def is_finished(workspace: Workspace, run: Run) -> bool:
     return run.is_complete and all((folder / f"{part}.parquet").is_file() for part in ("oof", "test"))
 
 
+def saved_models(workspace: Workspace, run: Run) -> list[list[Path]]:
+    """The folders of its models, a list a fold and a folder a seed.
+
+    Raises:
+        KglError: they are not all on this machine.
+    """
+    numbers = [path.name for path in run_folder(workspace, run.run).glob("folds/*") if path.name.isdigit()]
+    folds = [run_folder(workspace, run.run) / "folds" / number for number in sorted(numbers, key=int)]
+    models = [[fold / f"seed-{seed}" for seed in run.seeds] for fold in folds]
+    if len(folds) < len(run.fold_scores) or not all(model.is_dir() for seeds in models for model in seeds):
+        advice = f"kgl train {run.experiment} --again makes them"
+        raise KglError(f"{run.run}: its models are not all on this machine; {advice}.")
+    return models
+
+
 def begin_run(workspace: Workspace, run: Run) -> None:
     """Write what run.json has from the start: where, with what and by which command it is made."""
     run.status, run.git, run.versions = "running", git_state(workspace.root), library_versions()

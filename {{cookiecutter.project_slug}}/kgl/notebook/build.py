@@ -16,7 +16,7 @@ from kgl.notebook.wheels import PICKLED, differing, fetch_wheels, imported_modul
 from kgl.online.credentials import secrets
 from kgl.online.progress import size_text
 from kgl.paths import Workspace, use_workspace, whole_folder
-from kgl.runs import Run, read_complete, read_run, run_folder
+from kgl.runs import Run, read_complete, read_run, run_folder, saved_models
 from kgl.session import Say
 from kgl.tabular.catalogue import CATALOGUE
 
@@ -147,10 +147,7 @@ def write_source(workspace: Workspace, runs: list[Run], folder: Path) -> None:
 def _write_weights(workspace: Workspace, runs: list[Run], folder: Path) -> None:
     """The saved models."""
     for run in (run for run in runs if not run.blend):
-        models = run_folder(workspace, run.run) / "folds"
-        if not models.is_dir():
-            advice = f"kgl train {run.experiment} --again makes them"
-            raise KglError(f"{run.run}: its models are not on this machine; {advice}.")
+        models = saved_models(workspace, run)[0][0].parents[1]
         hidden = shutil.ignore_patterns("__pycache__", ".*", *NOT_NEEDED)
         shutil.copytree(models, folder / "runs" / run.run / "folds", ignore=hidden)
 
