@@ -68,9 +68,7 @@ def select(files: list[Remote], patterns: Collection[str]) -> list[Remote]:
     chosen = {pattern: [file for file in files if _matches(file.name, pattern)] for pattern in patterns}
     for pattern in (pattern for pattern, found in chosen.items() if not found):
         names = [file.name for file in files]
-        raise usage(
-            f"no file of this contest matches '{pattern}'.{nearest(pattern, names)} There are: {some(names)}"
-        )
+        raise usage(f"no file of this contest matches '{pattern}'.{nearest(pattern, names)} There are: {some(names)}")
     return [file for file in files if not patterns or any(file in found for found in chosen.values())]
 
 
