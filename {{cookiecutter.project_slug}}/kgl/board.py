@@ -1,6 +1,5 @@
 """The board: runs ranked by cv_score, each with an honest verdict against the best and against its parent."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -35,12 +34,6 @@ class Line:
     public: str
     private: str
     changed: str
-
-    @property
-    def standard_error(self) -> float | None:
-        """Of cv_score, over folds."""
-        known = sum(score is not None for score in self.run.fold_scores)
-        return None if self.run.cv_std is None else self.run.cv_std / math.sqrt(known)
 
 
 @dataclass(frozen=True)

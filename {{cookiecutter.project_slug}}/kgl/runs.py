@@ -59,6 +59,12 @@ class Run:
         return self.status == "complete"
 
     @property
+    def standard_error(self) -> float | None:
+        """Of cv_score, over folds."""
+        known = sum(score is not None for score in self.fold_scores)
+        return None if self.cv_std is None else float(self.cv_std / known**0.5)
+
+    @property
     def is_rosy(self) -> bool:
         """Whether a fold's own labels chose something for the model that predicts it, such as the best epoch."""
         return self.config.get("choose") == "fold"

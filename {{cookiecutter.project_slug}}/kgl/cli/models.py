@@ -136,5 +136,5 @@ def board(runs: tuple[str, ...], as_json: bool) -> None:
     found = make_board(workspace, competition.metric, current_hash(workspace, competition.folds))
     if not as_json:
         return show_board(found, competition.metric)
-    lines = [asdict(line) | {"standard_error": line.standard_error} for line in found.lines]
+    lines = [asdict(line) | {"standard_error": line.run.standard_error} for line in found.lines]
     print_json([line.pop("run") | line for line in lines])

@@ -56,8 +56,7 @@ def show_run(workspace: Workspace, run: Run) -> None:
     parent = by_name.get(run.parent)
     lines = [("run", f"{run.run}: {run.kind or run.experiment}, {run.status}" + (f": {run.note}" if run.note else ""))]
     if run.cv_score is not None:
-        known = sum(score is not None for score in run.fold_scores)
-        error = f", standard error {show(run.cv_std / known**0.5)}" if run.cv_std is not None else ""
+        error = f", standard error {show(run.standard_error)}" if run.standard_error is not None else ""
         lines.append((f"CV {run.metric}", f"{cv(run)}{error}; out of fold {show(run.oof_score)}"))
     lines.append(("folds", "  ".join(map(show, run.fold_scores))))
     if (noise := evidence.noise.get(run.experiment)) is not None:

@@ -29,7 +29,7 @@ def board(m: Material) -> Section:
     """Every run with its interval, and what is known of it."""
     top = m.board.lines[: min(SHOWN, len(m.ranked))]
     scores = [[score for score in line.run.fold_scores if score is not None] for line in top]
-    shown = [(line.run.run, line.run.cv_score or 0.0, line.standard_error or 0.0, of_folds)
+    shown = [(line.run.run, line.run.cv_score or 0.0, line.run.standard_error or 0.0, of_folds)
              for line, of_folds in zip(top, scores, strict=True)]  # fmt: skip
     better = "right" if m.metric.greater_is_better else "left"
     caption = f"Mean over folds, its standard error (line) and the folds (ticks); better is further {better}."
@@ -38,7 +38,7 @@ def board(m: Material) -> Section:
     units = ("run, in the order in which they were made", f"CV {m.metric.name}")
     blocks = [picture, _so_far(m, score, units, "Progress")] if len(score) > 1 else [picture]
     rows = [
-        (str(place), line.run.run, f"{show(line.run.cv_score)} ± {show(line.standard_error)}",
+        (str(place), line.run.run, f"{show(line.run.cv_score)} ± {show(line.run.standard_error)}",
          word(line.against_best) or "best" * (place == 1), word(line.against_parent), line.public,
          f"{line.run.seconds:,.0f} s", line.run.note or line.changed)
         for place, line in enumerate(m.board.lines, 1)
