@@ -1,7 +1,5 @@
 """The board: runs ranked by cv_score, each with an honest verdict against the best and against its parent."""
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +10,7 @@ from kgl.competition import Competition
 from kgl.errors import KglError
 from kgl.evidence import Evidence
 from kgl.fold_file import current_hash
+from kgl.journal import latest
 from kgl.metrics import get_metric
 from kgl.paths import Workspace, use_workspace
 from kgl.runs import Run, is_held, list_runs
@@ -35,12 +34,6 @@ class Line:
     public: str
     private: str
     changed: str
-
-    @property
-    def standard_error(self) -> float | None:
-        """Of cv_score, over folds."""
-        known = sum(score is not None for score in self.run.fold_scores)
-        return None if self.run.cv_std is None else self.run.cv_std / math.sqrt(known)
 
 
 @dataclass(frozen=True)
@@ -126,12 +119,7 @@ def best_run(workspace: Workspace, competition: Competition, purpose: str) -> Ru
 
 def leaderboard(workspace: Workspace) -> dict[str, tuple[str, str]]:
     """The last public and private score of each run that was submitted."""
-    if not workspace.submissions.is_file():
-        return {}
-    lines = workspace.submissions.read_text(encoding="utf-8").splitlines()
-    found: dict[str, tuple[str, str]] = {}
-    for event in (json.loads(line) for line in lines if line.startswith("{")):
-        scores = [event.get(f"{part}_score") for part in ("public", "private")]
-        if scores[0] is not None:
-            found[event["run"]] = (str(scores[0]), "" if scores[1] is None else str(scores[1]))
-    return found
+    scored = [event for event in latest(workspace).values() if event.public_score is not None]
+    return {
+        one.run: (str(one.public_score), "" if one.private_score is None else str(one.private_score)) for one in scored
+    }

@@ -10,7 +10,7 @@ import numpy as np
 
 from kgl.competition import data_root, load_competition
 from kgl.cores import usable_cores
-from kgl.errors import KglError
+from kgl.errors import KglError, some
 from kgl.findings import Finding
 from kgl.fold_file import current_hash
 from kgl.folds import read_folds
@@ -64,7 +64,7 @@ def check_data(data: Data) -> Iterator[Finding]:
         (infinite, "infinite values, taken as missing", "clip them in contest.py if they mean something"),
     ):
         if names:
-            yield Finding("warn", f"{what}: {_some(names)}", mend)
+            yield Finding("warn", f"{what}: {some(names)}", mend)
     ids = text_ids(data.full, data.competition.id)
     if ids is not None and ids.duplicated().any():
         repeated = f"{int(ids.duplicated().sum()):,} rows of train repeat an id"
@@ -79,7 +79,7 @@ def _rare_labels(data: Data) -> Iterator[Finding]:
     counts = dict(zip(target.labels or target.names, np.count_nonzero(counted, axis=0), strict=True))  # not 0
     rare = [f"{label} ({n})" for label, n in counts.items() if n < data.competition.folds.n_splits]
     if rare:
-        what = f"labels with fewer rows than folds: {_some(rare)}; some folds cannot learn or validate them"
+        what = f"labels with fewer rows than folds: {some(rare)}; some folds cannot learn or validate them"
         yield Finding("warn", what, "fewer folds (folds.n_splits), or join labels in contest.py")
 
 
@@ -95,7 +95,3 @@ def check_folds(workspace: Workspace, data: Data) -> Iterator[Finding]:
         return (yield Finding("block", error.message, "kgl folds --force makes them anew"))
     yield Finding("ok", f"{len(folds.numbers)} folds, scheme {folds.scheme}, {current_hash(workspace, settings)}")
     yield from check_split(data, folds.of(data))
-
-
-def _some(names: list[str] | tuple[str, ...], shown: int = 6) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

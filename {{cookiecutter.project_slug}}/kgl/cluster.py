@@ -18,9 +18,9 @@ from joblib import Parallel, delayed, parallel_config
 
 from kgl.errors import KglError, reason, usage
 from kgl.experiment import Experiment
-from kgl.fold_task import Rows, Task, run_task, whole_folder
+from kgl.fold_task import Rows, Task, run_task
 from kgl.identity import code_hash
-from kgl.paths import find_workspace, use_workspace
+from kgl.paths import find_workspace, use_workspace, whole_folder
 from kgl.runs import Run
 
 PATIENCE = 60  # seconds for a scheduler to answer, and for a first worker

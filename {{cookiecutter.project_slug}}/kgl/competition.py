@@ -132,23 +132,13 @@ def parse_competition(content: bytes) -> Competition:
         if get_fact(competition, key) < least:
             raise usage(f"competition.toml: {key}: expected {least} or more, got {get_fact(competition, key)}.")
     if competition.metric and not competition.metric.startswith("contest:"):  # one's own is looked for when it is used
-        _check_metric(competition)
+        from kgl.metrics import get_metric
+
+        try:
+            get_metric(competition.metric)  # whether it scores this task is looked at before training
+        except KglError as error:
+            raise usage(f"competition.toml: {error.message}") from None
     return competition
-
-
-def _check_metric(competition: Competition) -> None:
-    from kgl.metrics import MEAN, METRICS, get_metric
-
-    task, name = competition.task, competition.metric
-    try:
-        takes = get_metric(name).takes
-    except KglError as error:
-        raise usage(f"competition.toml: {error.message}") from None
-    refused = {"regression": ("labels", "probabilities"), "ordinal": ("probabilities",), "multilabel": ("values",)}
-    if takes in refused.get(task, ()):
-        raise usage(f"competition.toml: metric {name} takes {takes}, which task {task} does not give.")
-    if name in METRICS and (task == "multilabel" or len(competition.target) > 1):
-        raise usage(f"competition.toml: metric {name} scores one column; for several write {MEAN}{name}.")
 
 
 def data_root(workspace: Workspace, competition: Competition) -> Path:

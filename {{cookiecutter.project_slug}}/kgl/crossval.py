@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -159,8 +158,9 @@ def _adopt_seeds(session: Session, run: Run) -> None:
     """Take over the models of runs that differ in their seeds alone: they would come out the same."""
     for other in list_runs(session.workspace):
         if other.seeds != run.seeds and _but_seeds(other) == _but_seeds(run):
+            ours, theirs = (run_folder(session.workspace, one.run) for one in (run, other))
             for task in _tasks(session, run, None):
-                adopt(task, run_folder(session.workspace, other.run) / task.folder.relative_to(_base(session, run)))
+                adopt(task, theirs / task.folder.relative_to(ours))
 
 
 def _but_seeds(run: Run) -> tuple[Any, ...]:
@@ -168,12 +168,8 @@ def _but_seeds(run: Run) -> tuple[Any, ...]:
     return run.experiment, made_of
 
 
-def _base(session: Session, run: Run) -> Path:
-    return run_folder(session.workspace, run.run)
-
-
 def _tasks(session: Session, run: Run, folds: tuple[int, ...] | None) -> list[Task]:
-    base = _base(session, run) / "folds"
+    base = run_folder(session.workspace, run.run) / "folds"
     numbers = [k for k in session.folds.numbers if not folds or k in folds]
     return [Task(k, s, base / str(k) / f"seed-{s}") for k in numbers for s in run.seeds]
 
@@ -184,7 +180,7 @@ def _train_folds(session: Session, experiment: Experiment, run: Run, options: Op
     if not pending:
         return
     rows = gather_rows(session, experiment)
-    experiment.save_shared(rows.train, _base(session, run) / "folds")
+    experiment.save_shared(rows.train, run_folder(session.workspace, run.run) / "folds")
     rows = rows.few() if options.quick else rows
     workers = options.workers or experiment.at_once()
     shared = plan(len(pending), len(rows.train), workers=workers)

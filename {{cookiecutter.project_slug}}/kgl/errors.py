@@ -1,5 +1,7 @@
 """The one exception that a user is meant to see."""
 
+from collections.abc import Iterable
+
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
@@ -20,6 +22,12 @@ class KglError(Exception):
 def reason(error: BaseException) -> str:
     """The first line of what an exception says, without the full stop that the sentence around it brings."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+
+
+def some(names: Iterable[object], shown: int = 6) -> str:
+    """The first of many names, and how many more there are."""
+    listed = [str(name) for name in names]
+    return ", ".join(listed[:shown]) + (f" and {len(listed) - shown} more" if len(listed) > shown else "")
 
 
 def usage(message: str) -> KglError:

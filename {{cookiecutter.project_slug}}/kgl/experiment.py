@@ -56,8 +56,8 @@ class Setting:
 
     target: Target
     loss: str
-    seed: int
-    threads: int
+    seed: int = 0
+    threads: int = 1
     raw_columns: tuple[str, ...] = ()
     id_columns: tuple[str, ...] = ()
     quick: bool = False
@@ -176,16 +176,8 @@ def load_experiment(workspace: Workspace, name: str) -> Experiment:
 
 def _misspelled(where: str, error: TypeError) -> KglError | None:
     match = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
-    if not match:
-        return None
-    kinds = {cls.__name__: cls for cls in _subclasses(Experiment)}
-    if match[1] not in kinds:
-        return None
-    return unknown_key(match[2], [f.name for f in dataclasses.fields(kinds[match[1]])], where)
-
-
-def _subclasses(cls: type[Any]) -> list[type[Any]]:
-    return [cls, *(deeper for below in cls.__subclasses__() for deeper in _subclasses(below))]
+    kind = next((cls for cls in Experiment.__subclasses__() if match and cls.__name__ == match[1]), None)
+    return unknown_key(match[2], [f.name for f in dataclasses.fields(kind)], where) if match and kind else None
 
 
 def _broken(where: str, error: Exception) -> KglError:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from kgl.columns import find_group, find_notes, find_time, id_prefix
 from kgl.competition import Competition, data_root, get_fact, of_kind, with_facts
-from kgl.errors import KglError
+from kgl.errors import KglError, some
 from kgl.metric_names import KNOWN, metric_of
 from kgl.metrics import OWN, get_metric
 from kgl.paths import Workspace
@@ -22,7 +22,6 @@ NAMES = {"sample_submission": "^sample|submission", "train": "train", "test": "t
 MOST_LABELS = 1000
 RARE = 0.2  # of the rows: nobody asks for labels that are nearly all the same
 RIVALS = 8  # files of fitting names whose columns are looked at
-SHOWN = 6  # columns in a line of the table
 
 
 @dataclass(frozen=True)
@@ -314,6 +313,4 @@ def table_of(facts: Sequence[Fact]) -> Iterator[tuple[str, str, str]]:
     """(fact, value, why) as `kgl init` prints them; '?' marks what is not sure."""
     for fact in facts:
         values = fact.value if isinstance(fact.value, (list, tuple)) else [fact.value]
-        more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
-        value = ", ".join(map(str, values[:SHOWN])) + more
-        yield ("" if fact.sure else "? ") + fact.key, value, fact.why
+        yield ("" if fact.sure else "? ") + fact.key, some(values), fact.why

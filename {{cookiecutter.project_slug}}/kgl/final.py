@@ -9,8 +9,8 @@ from kgl.blend import correlation
 from kgl.board import make_board
 from kgl.errors import KglError
 from kgl.evidence import Evidence
+from kgl.journal import Event, latest
 from kgl.metrics import get_metric
-from kgl.online.journal import Event, latest
 from kgl.paths import Workspace
 from kgl.runs import Run, list_runs, read_predictions
 from kgl.wording import cv

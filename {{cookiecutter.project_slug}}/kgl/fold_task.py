@@ -5,7 +5,6 @@ import io
 import os
 import shutil
 import signal
-import tempfile
 import time
 import traceback
 import warnings
@@ -23,7 +22,7 @@ from kgl.errors import KglError, reason
 from kgl.experiment import Experiment, Part, Setting
 from kgl.folds import Folds
 from kgl.metrics import get_metric
-from kgl.paths import Workspace, read_json, use_workspace, write_json, write_text
+from kgl.paths import Workspace, read_json, use_workspace, whole_folder, write_json, write_text
 from kgl.runs import made_again, peak_memory_mb, read_predictions
 from kgl.scoring import score
 from kgl.session import Session
@@ -66,11 +65,7 @@ class Rows:
     fold_of: Array
     time_rank: Array | None
     folds: Folds
-    target: Target
-    metric: str
-    raw_columns: tuple[str, ...]
-    id_columns: tuple[str, ...]
-    quick: bool = False
+    setting: Setting
 
     def few(self) -> "Rows":
         """Some rows of each fold, and of the test, for --quick."""
@@ -84,7 +79,7 @@ class Rows:
             y=self.y[keep],
             fold_of=self.fold_of[keep],
             time_rank=None if self.time_rank is None else self.time_rank[keep],
-            quick=True,
+            setting=replace(self.setting, quick=True),
         )
 
     def part(self, fold: int) -> Part:
@@ -107,10 +102,13 @@ def gather_rows(session: Session, experiment: Experiment) -> Rows:
         fold_of=session.fold_of,
         time_rank=session.time_rank,
         folds=session.folds,
-        target=data.target,
-        metric=session.competition.metric,
-        raw_columns=tuple(map(str, data.train.columns)),
-        id_columns=(ID, *session.competition.id),
+        setting=Setting(
+            data.target,
+            session.metric.loss,
+            metric=session.metric.name,
+            raw_columns=tuple(map(str, data.train.columns)),
+            id_columns=(ID, *session.competition.id),
+        ),
     )
 
 
@@ -157,29 +155,24 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
 
     use_workspace(rows.workspace)  # in a worker process nothing has done that yet
     began, log = time.perf_counter(), io.StringIO()
-    loss = get_metric(rows.metric).loss
     inside = rows.fold_of == task.fold
     validated = rows.train.loc[inside].reset_index(drop=True)
-    setting = Setting(
-        target=rows.target,
-        loss=loss,
+    target, metric, truth = rows.setting.target, get_metric(rows.setting.metric), rows.y[inside]
+    setting = replace(
+        rows.setting,
         seed=task.seed,
         threads=threads,
-        raw_columns=rows.raw_columns,
-        id_columns=rows.id_columns,
-        quick=rows.quick,
         scratch=task.scratch,
-        metric=rows.metric,
         name=f"fold {task.fold} seed {task.seed}",
-        watch=lambda predict: score(get_metric(rows.metric), rows.target, rows.y[inside], predict(validated)),
+        watch=lambda predict: score(metric, target, truth, predict(validated)),
     )
     try:
         # BLAS sums in another order with more threads, and the last bit of a prediction must not depend on them
         with _logged_to(log), threadpool_limits({"openmp": threads, "blas": 1}):
             np.random.seed(task.seed)  # for transformers and estimators without a random_state of their own
             fitted = experiment.fit(rows.part(task.fold), setting)
-            valid = _checked(fitted.predict(validated), len(validated), rows.target)
-            test = _checked(fitted.predict(rows.test), len(rows.test), rows.target)
+            valid = _checked(fitted.predict(validated), len(validated), target)
+            test = _checked(fitted.predict(rows.test), len(rows.test), target)
     except KglError as error:
         raise KglError(f"fold {task.fold}, seed {task.seed}: {error.message}", error.status) from None
     except Exception as error:
@@ -188,7 +181,7 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
         fitted.save(folder)
         np.savez(folder / "predictions.npz", valid=valid, test=test)
         write_text(folder / "log.txt", log.getvalue())
-        value = score(get_metric(rows.metric), rows.target, rows.y[inside], valid)
+        value = score(metric, target, truth, valid)
         seconds = round(time.perf_counter() - began, 3)
         scores = {"score": None if np.isnan(value) else value, "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
         write_json(folder / "scores.json", scores)
@@ -236,20 +229,6 @@ def _failed(error: Exception, task: Task, log: io.StringIO) -> KglError:
         f"fold {task.fold}, seed {task.seed}: {type(error).__name__}: {reason(error)} "
         f"(the whole story: runs/{run_folder.name}/log.txt)"
     )
-
-
-@contextlib.contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` that takes its name when the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        if not folder.is_dir():  # a worker whose parent was killed may have been first, with the same predictions
-            os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def adopt(task: Task, folder: Path) -> None:

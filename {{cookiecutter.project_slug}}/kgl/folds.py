@@ -240,19 +240,10 @@ def _time_folds(rank: Array, n_splits: int) -> Array:
     if len(times) <= n_splits:
         raise KglError(f"{len(times)} different times are too few for {n_splits} folds and a first block to train on.")
     middle = (np.cumsum(counts) - counts / 2) / counts.sum()
-    block = np.minimum((middle * (n_splits + 1)).astype(int), n_splits)
-    block = _no_empty_blocks(block, n_splits)
+    block, place = np.minimum((middle * (n_splits + 1)).astype(int), n_splits), np.arange(len(times))
+    block = place + np.minimum.accumulate(np.minimum(block - place, 0))  # however uneven the times, none is left out
+    block = np.maximum(block, n_splits - place[::-1])
     return np.asarray(block[np.searchsorted(times, rank)] - 1)
-
-
-def _no_empty_blocks(block: Array, last: int) -> Array:
-    """Blocks 0..last in order, each with at least one time, however uneven the times are."""
-    block = block.copy()
-    for i in range(len(block)):
-        previous = block[i - 1] if i else -1
-        block[i] = min(max(block[i], 0), previous + 1)
-        block[i] = max(block[i], previous, last - (len(block) - 1 - i))
-    return block
 
 
 def summary(folds: Folds, data: Data) -> pd.DataFrame:

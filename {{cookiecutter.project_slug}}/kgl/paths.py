@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,10 +29,6 @@ class Workspace:
     @property
     def experiments(self) -> Path:
         return self.root / "experiments"
-
-    @property
-    def raw(self) -> Path:
-        return self.root / "data" / "raw"
 
     @property
     def cache(self) -> Path:
@@ -86,6 +83,24 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def whole_folder(folder: Path, *, anew: bool = False) -> Iterator[Path]:
+    """A folder beside `folder` that takes its name when the block ends well; one that is there stays, unless `anew`."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{folder.name}.*") if anew else ():  # by a killed process
+        shutil.rmtree(left, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if anew:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not folder.is_dir():  # a worker whose parent was killed may have been first, with the same predictions
+            os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

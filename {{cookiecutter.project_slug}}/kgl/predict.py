@@ -15,7 +15,7 @@ from kgl.errors import KglError
 from kgl.experiment import load_experiment
 from kgl.fold_task import add_stacked
 from kgl.paths import Workspace
-from kgl.runs import Run, holding, read_run, run_folder
+from kgl.runs import Run, holding, read_complete, run_folder, saved_models
 from kgl.session import Say, Session, open_session
 
 Array = NDArray[Any]
@@ -29,9 +29,7 @@ def predict_again(workspace: Workspace, name: str, say: Say = print) -> Run:
     Raises:
         KglError: the run is not complete, or its models are not on this machine.
     """
-    run = read_run(workspace, name)
-    if not run.is_complete:
-        raise KglError(f"{name} is {run.status}; only complete runs predict. Run: kgl train {run.experiment}")
+    run = read_complete(workspace, name)
     if run.kind == "import":
         raise KglError(f"{name} was imported, its models are elsewhere; import new predictions: kgl import FILE...")
     for member in [*blend_weights(run), *run.config.get("stack_on", ())]:
@@ -47,12 +45,7 @@ def predict_again(workspace: Workspace, name: str, say: Say = print) -> Run:
 
 def _model_test(session: Session, run: Run, folder: Path) -> Array:
     experiment = load_experiment(Workspace(folder / "source"), run.experiment).as_trained(run.config, folder)
-    folds = sorted((path for path in folder.glob("folds/*") if path.name.isdigit()), key=lambda path: int(path.name))
-    models = [[fold / f"seed-{seed}" for seed in run.seeds] for fold in folds]
-    if len(folds) < len(run.fold_scores) or not all(model.is_dir() for seeds in models for model in seeds):
-        raise KglError(
-            f"{run.run}: its models are not all on this machine; kgl train {run.experiment} --again makes them."
-        )
+    models = saved_models(session.workspace, run)
     rows = add_stacked(session, experiment.prepare_rows(session.data.test), experiment.stack_on, "test")
     return average_test([[experiment.load(model).predict(rows) for model in seeds] for seeds in models])
 

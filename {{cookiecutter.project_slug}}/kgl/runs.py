@@ -60,6 +60,12 @@ class Run:
         return self.status == "complete"
 
     @property
+    def standard_error(self) -> float | None:
+        """Of cv_score, over folds."""
+        known = sum(score is not None for score in self.fold_scores)
+        return None if self.cv_std is None else float(self.cv_std / known**0.5)
+
+    @property
     def is_rosy(self) -> bool:
         """Whether a fold's own labels chose something for the model that predicts it, such as the best epoch."""
         return self.config.get("choose") == "fold"
@@ -90,6 +96,18 @@ def read_run(workspace: Workspace, name: str) -> Run:
     return read_run_file(path)
 
 
+def read_complete(workspace: Workspace, name: str) -> Run:
+    """One run with all its folds.
+
+    Raises:
+        KglError: as `read_run`, or folds are missing (status 1).
+    """
+    run = read_run(workspace, name)
+    if not run.is_complete:
+        raise KglError(f"{name} is {run.status}; only complete runs predict. Run: kgl train {run.experiment}")
+    return run
+
+
 def read_run_file(path: Path) -> Run:
     """The run in a run.json, by the name of its folder; keys that this engine does not know are passed over."""
     known = {f.name for f in fields(Run)}
@@ -103,6 +121,21 @@ def is_finished(workspace: Workspace, run: Run) -> bool:
     """Whether a run is complete and its predictions are on this machine (git keeps run.json alone)."""
     folder = run_folder(workspace, run.run)
     return run.is_complete and all((folder / f"{part}.parquet").is_file() for part in ("oof", "test"))
+
+
+def saved_models(workspace: Workspace, run: Run) -> list[list[Path]]:
+    """The folders of its models, a list a fold and a folder a seed.
+
+    Raises:
+        KglError: they are not all on this machine.
+    """
+    numbers = [path.name for path in run_folder(workspace, run.run).glob("folds/*") if path.name.isdigit()]
+    folds = [run_folder(workspace, run.run) / "folds" / number for number in sorted(numbers, key=int)]
+    models = [[fold / f"seed-{seed}" for seed in run.seeds] for fold in folds]
+    if len(folds) < len(run.fold_scores) or not all(model.is_dir() for seeds in models for model in seeds):
+        advice = f"kgl train {run.experiment} --again makes them"
+        raise KglError(f"{run.run}: its models are not all on this machine; {advice}.")
+    return models
 
 
 def begin_run(workspace: Workspace, run: Run) -> None:

@@ -17,7 +17,7 @@ from kgl.decisions import decide_rows, is_tuned
 from kgl.errors import KglError
 from kgl.metrics import MEAN, get_metric
 from kgl.paths import Workspace, replacing, use_workspace
-from kgl.runs import read_predictions, read_run, run_folder
+from kgl.runs import read_complete, read_predictions, run_folder
 from kgl.scoring import decide
 from kgl.tables import ID, Data, call_contest, numbered, read_sample_submission, read_table, text_ids
 from kgl.target import Target
@@ -218,44 +218,32 @@ def _postprocessed(predictions: pd.DataFrame, target: Target) -> pd.DataFrame:
     return changed.set_index(changed["id"].astype("str"))
 
 
-def check_run(workspace: Workspace, name: str, *, stale_sample: bool = False) -> Path:
-    """Check runs/<name>/submission.csv as `check_file` does, and return its path.
+def check_run(workspace: Workspace, name: str, *, stale_sample: bool = False, file: Path | None = None) -> Path:
+    """Refuse a submission that Kaggle would refuse or score wrongly; returns its path.
+
+    Args:
+        workspace, name: the run, whose labels say which texts may stand there.
+        stale_sample: the sample submission's rows are out of date: expect those of test.
+        file: the submission; by default the run's own.
 
     Raises:
-        KglError: the run is not complete, its file is absent, or the file is refused (status 1).
+        KglError: the run is not complete, its file is absent, or the first fault found: columns, rows, ids, order, or a
+            cell (status 1).
     """
     use_workspace(workspace)  # without a sample submission load() of contest.py says which rows are asked for
-    run = read_run(workspace, name)
-    path = run_folder(workspace, name) / "submission.csv"
-    if not run.is_complete:
-        raise KglError(f"{name} is {run.status}; only complete runs are submitted. Run: kgl train {run.experiment}")
+    run, path = read_complete(workspace, name), file or run_folder(workspace, name) / "submission.csv"
     if not path.is_file():
         raise KglError(f"runs/{name}/submission.csv is missing; make it with: kgl predict {name}")
     competition = load_competition(workspace)
     competition.require("task", "metric", "target")
     target = Target(competition.task, competition.target, tuple(run.label_order))
-    check_file(path, competition, target, stale_sample=stale_sample)
-    return path
-
-
-def check_file(path: Path, competition: Competition, target: Target, *, stale_sample: bool = False) -> None:
-    """Refuse a file that Kaggle would refuse or score wrongly.
-
-    Args:
-        path: the file to submit.
-        competition: the facts.
-        target: its labels say which texts may stand there.
-        stale_sample: the sample submission's rows are out of date: expect those of test.
-
-    Raises:
-        KglError: the first fault found: columns, rows, ids, order, or a cell (status 1).
-    """
     sample = read_sample_submission()
     from_test = stale_sample or sample is None
     test_ids = call_contest("load")[1][ID] if from_test else pd.Series(dtype="str")
     form = find_form(competition, target, sample, test_ids, stale=stale_sample)
     if fault := find_fault(read_table(path, text="all"), form, "test" if from_test else "the sample submission"):
         raise KglError(f"{path.parent.name}/{path.name}: {fault}; nothing was sent.")
+    return path
 
 
 def find_fault(table: pd.DataFrame, form: Form, source: str) -> str | None:

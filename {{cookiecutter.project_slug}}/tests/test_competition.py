@@ -37,8 +37,6 @@ def test_an_empty_file_is_unknown_facts_and_a_bom_is_no_fault() -> None:
         ("[folds]", "[baseline]\nminutes = -5\n[folds]", "baseline.minutes: expected 0 or more, got -5"),
         ("[folds]", "[folds", "is not valid TOML"),
         ("[folds]", "[files]", "is not valid TOML"),
-        ('task = "binary"', 'task = "regression"', "metric accuracy takes labels, which task regression does not give"),
-        ('target = ["label"]', 'target = ["label", "size"]', "scores one column; for several write mean_accuracy"),
     ],
 )
 def test_a_wrong_fact_is_refused_in_one_sentence(tiny: Tiny, old: str, new: str, sentence: str) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kgl.final import final_two
-from kgl.online.journal import Event, append
+from kgl.journal import Event, append
 from kgl.online.relation import in_words, relate
 from kgl.runs import Run
 from tests.conftest import Tiny

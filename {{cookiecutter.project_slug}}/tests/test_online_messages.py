@@ -12,10 +12,10 @@ import requests
 from kgl.cli.main import _sentence
 from kgl.errors import KglError
 from kgl.findings import Finding
+from kgl.journal import Event, append, latest
 from kgl.online.checks import _ask
 from kgl.online.client import Kaggle, time_limit
 from kgl.online.credentials import in_force, masked, sources
-from kgl.online.journal import Event, append, latest
 from kgl.online.refusals import explain, is_passing, pause
 from kgl.online.status import medal_places
 from kgl.online.submit import describe, list_submissions, score_of

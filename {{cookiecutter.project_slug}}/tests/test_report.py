@@ -82,18 +82,18 @@ def test_results_have_a_line_for_each_run_and_stay_as_they_are(trained: Tiny) ->
 def test_a_workspace_without_runs_says_which_command_brings_them(tiny: Tiny) -> None:
     result = tiny.kgl("report")
     assert result.status == 0
-    assert result.err.count("no runs yet; uv run kgl baseline") == 1
+    assert result.err.count("no complete run yet; uv run kgl baseline") == 1
     assert "<h2>Train beside test</h2>" in page(tiny) and not (tiny.root / "RESULTS.md").exists()
 
 
-def test_broken_runs_are_a_sentence_and_break_nothing_else(trained: Tiny) -> None:
-    trained.write("runs/trees-001/run.json", "{")
+def test_what_is_broken_is_a_sentence_and_breaks_nothing_else(trained: Tiny) -> None:
     best = trained.root / "runs/logistic-001/oof.parquet"
     best.write_bytes(b"no table")
     assert trained.kgl("report").status == 0
-    text = page(trained)
-    assert "trees-001 is left out" in text and "logistic-001</td>" in text
-    assert "<h2>Columns</h2>" in text and "size</td>" in text
+    assert "cannot be read" in page(trained) and "<h2>Columns</h2>" in page(trained)
+    trained.write("runs/trees-001/run.json", "{")
+    assert trained.kgl("report").status == 0
+    assert "trees-001/run.json is not valid JSON" in page(trained) and "size</td>" in page(trained)
 
 
 def test_a_missing_training_file_leaves_the_board(trained: Tiny) -> None:

@@ -356,7 +356,7 @@ def test_a_postprocess_that_breaks_predictions_is_told(tiny: Tiny, body: str, se
 
 def test_a_run_that_is_not_complete_or_lacks_its_file_is_refused(tiny: Tiny) -> None:
     assert tiny.kgl("train", "constant", "folds=0").status == 0
-    with pytest.raises(KglError, match="constant-001 is partial; only complete runs are submitted"):
+    with pytest.raises(KglError, match="constant-001 is partial; only complete runs predict"):
         check_run(tiny.workspace, "constant-001")
     assert tiny.kgl("train", "constant").status == 0
     (tiny.workspace.runs / "constant-001/submission.csv").unlink()

@@ -19,7 +19,7 @@ from kgl.cli.talk import (
     scores,
     tell_scores,
 )
-from kgl.errors import KglError, usage
+from kgl.errors import KglError, some, usage
 from kgl.paths import find_workspace
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def download(patterns: tuple[str, ...], force: bool) -> None:
     from kgl.online.progress import size_text
 
     def overwrite(names: list[str]) -> bool:
-        edited = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") + ": edited"
+        edited = f"{some(names)}: edited"
         if not (force or sys.stdin.isatty()):
             raise usage(f"{edited} since the download, and left as it is; --force fetches the original again.")
         return force or click.confirm(f"{edited} since the download. Replace it by the original?")

@@ -12,7 +12,7 @@ from kgl.errors import usage
 
 if TYPE_CHECKING:
     from kgl.findings import Finding
-    from kgl.online.journal import Event
+    from kgl.journal import Event
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from kgl.competition import Competition, data_root
-from kgl.errors import KglError
+from kgl.errors import KglError, some
 from kgl.image.files import SUFFIX, Lookup, inside, list_files, unpack_first
 from kgl.image.pixels import pixel_columns
 from kgl.paths import Workspace
@@ -75,13 +75,13 @@ def _from_names(names: Sequence[str]) -> Iterator[Found]:
     """A folder a class, or the first pattern that fits the files' names with labels that repeat."""
     classes = Counter(name.split("/")[0] for name in names if "/" in name)
     if len(classes) > 1 and classes.total() >= ENOUGH * len(names):
-        yield "images.layout", "folder", f"{len(classes)} folders of pictures: {_some(classes)}"
+        yield "images.layout", "folder", f"{len(classes)} folders of pictures: {some(sorted(classes), 4)}"
         return
     for pattern in PATTERNS:
         labels = Counter(match["label"] for name in names if (match := re.search(pattern, name)))
         if labels.total() >= ENOUGH * len(names) and 1 < len(labels) <= len(names) / 2:
             yield "images.layout", "filename", f"files such as {names[0]}"
-            yield "images.pattern", pattern, f"{len(labels)} labels: {_some(labels)}"
+            yield "images.pattern", pattern, f"{len(labels)} labels: {some(sorted(labels), 4)}"
             return
     raise KglError(
         f"no labels found: no table names the training pictures, they lie in no class folders, and their names "
@@ -126,11 +126,6 @@ def _below(files: Iterable[str], folder: str) -> list[str]:
 def _kinds(files: Sequence[str]) -> str:
     endings = Counter(posixpath.splitext(file)[1].lower() for file in files)
     return f"{len(files):,} pictures ({', '.join(ending for ending, _ in endings.most_common(3))})"
-
-
-def _some(names: Iterable[str]) -> str:
-    names = sorted(names)
-    return ", ".join(names[:4]) + (" ..." if len(names) > 4 else "")
 
 
 def _named(tables: Iterable[str], words: str) -> str:

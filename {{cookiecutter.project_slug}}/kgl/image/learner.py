@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kgl.competition import data_root, load_competition
-from kgl.errors import KglError
+from kgl.errors import KglError, some
 from kgl.experiment import Part, Setting
 from kgl.image.cache import Pictures, open_pictures
 from kgl.image.decode import Fit
@@ -63,10 +63,9 @@ def add_pictures(rows: pd.DataFrame, *, size: int, channels: int, fit: Fit) -> p
         say=tell,
     )
     if pictures.bad:
-        named = [f"{rows[PATH].iloc[i] or rows[ID].iloc[i]!s} ({why})" for i, why in list(pictures.bad.items())[:SHOWN]]
-        rest = f" and {len(pictures.bad) - SHOWN} more" if len(pictures.bad) > SHOWN else ""
+        named = [f"{rows[PATH].iloc[i] or rows[ID].iloc[i]!s} ({why})" for i, why in pictures.bad.items()]
         tell(f"{len(pictures.bad)} of {len(rows)} pictures cannot be read; training leaves them out, "
-              f"predictions give them the average: {', '.join(named)}{rest}")  # fmt: skip
+              f"predictions give them the average: {some(named, SHOWN)}")  # fmt: skip
     if len(pictures.bad) == len(rows) > 0:
         raise KglError(f"none of {len(rows)} pictures can be read; look at [images] in competition.toml.")
     album = np.empty(len(rows), dtype=object)

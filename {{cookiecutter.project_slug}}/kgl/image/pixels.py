@@ -2,9 +2,7 @@
 
 import hashlib
 import math
-import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from kgl.errors import KglError
+from kgl.paths import whole_folder
 from kgl.tables import read_table
 
 ROWS = "rows.parquet"
@@ -39,12 +38,8 @@ def unfold(table: Path, pattern: str, cache: Path, *, text: tuple[str, ...] = ()
     digest.update(repr((pattern, text)).encode())
     folder = cache / f"pixels-{digest.hexdigest()[:16]}"
     if not folder.is_dir():
-        coming = folder.with_suffix(f".{os.getpid()}")
-        _write_pictures(read_table(table, text=text), table.name, pattern, coming)
-        try:
-            coming.rename(folder)
-        except OSError:  # another process was faster
-            shutil.rmtree(coming)
+        with whole_folder(folder) as coming:
+            _write_pictures(read_table(table, text=text), table.name, pattern, coming)
     return pd.read_parquet(folder / ROWS), folder
 
 
@@ -55,7 +50,6 @@ def _write_pictures(rows: pd.DataFrame, table: str, pattern: str, folder: Path) 
         raise KglError(f"{table} has {len(columns)} columns {pattern}, which make no square picture.")
     names = [f"{number:07d}.png" for number in range(len(rows))]
     pictures = rows[columns].to_numpy().clip(0, 255).astype(np.uint8).reshape(-1, side, side)
-    folder.mkdir(parents=True)
     for name, picture in zip(names, pictures, strict=True):
         Image.fromarray(picture).save(folder / name, compress_level=1)
     rows.drop(columns=columns).assign(path=names).to_parquet(folder / ROWS)

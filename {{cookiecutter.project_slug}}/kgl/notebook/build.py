@@ -2,8 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import kgl
@@ -16,8 +15,8 @@ from kgl.notebook.kernel import BY_HAND, PARTS, evaluation_api, kaggle_slug, siz
 from kgl.notebook.wheels import PICKLED, differing, fetch_wheels, imported_modules, lacking, same_versions
 from kgl.online.credentials import secrets
 from kgl.online.progress import size_text
-from kgl.paths import Workspace, use_workspace
-from kgl.runs import Run, read_run, run_folder
+from kgl.paths import Workspace, use_workspace, whole_folder
+from kgl.runs import Run, read_complete, read_run, run_folder, saved_models
 from kgl.session import Say
 from kgl.tabular.catalogue import CATALOGUE
 
@@ -82,7 +81,7 @@ def build(
     chosen = read_run(workspace, run) if run else best_run(workspace, competition, "build a notebook of")
     runs = needed_runs(workspace, [chosen.run])
     slugs = {part: kaggle_slug(competition.slug, chosen.run, part) for part in (*PARTS, "predict")}
-    with replacing_folder(workspace.root / "build" / chosen.run) as folder:
+    with whole_folder(workspace.root / "build" / chosen.run, anew=True) as folder:
         write_source(workspace, runs, folder / "source")
         _write_weights(workspace, runs, folder / "weights")
         _write_wheels(runs, folder, wheels, packages, say)
@@ -117,26 +116,10 @@ def needed_runs(workspace: Workspace, names: Iterable[str]) -> list[Run]:
     """The runs of these names and those that they blend or are stacked on, each once."""
     waiting, found = list(names), dict[str, Run]()
     while waiting:
-        one = read_run(workspace, waiting.pop())
-        if not one.is_complete:
-            raise KglError(f"{one.run} is {one.status}; only complete runs predict. Run: kgl train {one.experiment}")
+        one = read_complete(workspace, waiting.pop())
         found[one.run] = one
         waiting += [name for name in (*blend_weights(one), *one.config.get("stack_on", ())) if name not in found]
     return list(found.values())
-
-
-@contextmanager
-def replacing_folder(target: Path) -> Iterator[Path]:
-    """A folder that takes the place of `target` when the block ends well."""
-    fresh = target.with_name(f".{target.name}.tmp")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
-        yield fresh
-        shutil.rmtree(target, ignore_errors=True)
-        fresh.rename(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def write_source(workspace: Workspace, runs: list[Run], folder: Path) -> None:
@@ -164,10 +147,7 @@ def write_source(workspace: Workspace, runs: list[Run], folder: Path) -> None:
 def _write_weights(workspace: Workspace, runs: list[Run], folder: Path) -> None:
     """The saved models."""
     for run in (run for run in runs if not run.blend):
-        models = run_folder(workspace, run.run) / "folds"
-        if not models.is_dir():
-            advice = f"kgl train {run.experiment} --again makes them"
-            raise KglError(f"{run.run}: its models are not on this machine; {advice}.")
+        models = saved_models(workspace, run)[0][0].parents[1]
         hidden = shutil.ignore_patterns("__pycache__", ".*", *NOT_NEEDED)
         shutil.copytree(models, folder / "runs" / run.run / "folds", ignore=hidden)
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -145,17 +144,11 @@ class Stage:
         env = {**public, **{name: str(place) for name, place in private.items()}, "PYTHONUNBUFFERED": "1"}
         if not read_json(self.build.kernel / KERNEL)["enable_gpu"]:
             env["CUDA_VISIBLE_DEVICES"] = ""
-        process = subprocess.Popen(
-            command, cwd=self.root / "working", env=env, stdout=output, stderr=output, start_new_session=True
-        )
+        where: Any = {"cwd": self.root / "working", "env": env, "stdout": output, "stderr": output}
         try:
-            return process.wait(timeout=self.hours * 3600)
+            return subprocess.run(command, **where, timeout=self.hours * 3600).returncode
         except subprocess.TimeoutExpired:
             return None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
-                process.wait()
 
     def _broken(self, report: dict[str, Any], status: int | None, cells: list[str], foreign: dict[str, str]) -> str:
         number = max(1, report["cell"])

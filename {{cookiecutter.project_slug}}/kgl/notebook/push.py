@@ -17,16 +17,16 @@ from typing import Any
 
 from kgl.competition import load_competition
 from kgl.errors import REFUSED, KglError
+from kgl.journal import Event
 from kgl.notebook.kernel import DATASET, KERNEL, NOTEBOOK, Build, find_build, set_owner, size_of
 from kgl.online.client import Kaggle
 from kgl.online.extract import safe_name
 from kgl.online.fetch import digest, discard, fetch
-from kgl.online.journal import Event
 from kgl.online.progress import progress, size_text
 from kgl.online.refusals import refused
 from kgl.online.submit import Candidate, Confirm, Make
 from kgl.online.submit import submit as send
-from kgl.paths import Workspace, read_json, use_workspace, write_json, write_text
+from kgl.paths import Workspace, read_json, write_json, write_text
 from kgl.runs import read_run
 from kgl.session import Say
 
@@ -58,13 +58,15 @@ def push(workspace: Workspace, run: str | None, *, say: Say) -> Pushed | None:
     Raises:
         KglError: refused by Kaggle (3); the notebook failed, or its file is not as Kaggle wants it (1).
     """
+    from kgl.submission import check_run  # pandas takes its time
+
     build, kaggle = find_build(workspace, run), Kaggle(load_competition(workspace).slug, say=say)
     pushed = upload(kaggle, build)
     if not follow(kaggle, pushed.kernel, build.folder):
         return None
     if FILE not in fetch_output(kaggle, pushed.kernel, build.folder / "output"):
         raise KglError(f"the notebook ran on Kaggle but wrote no {FILE}; its log: {build.folder / 'kaggle.log'}")
-    _check(workspace, build)
+    check_run(workspace, build.run, file=build.folder / "output" / FILE)
     say(f"version {pushed.number} of {pushed.kernel} ran well; checked: build/{build.run}/output/{FILE}")
     return pushed
 
@@ -155,16 +157,6 @@ def _failure(log: str, otherwise: str) -> str:
     if lacking := re.match(r"ModuleNotFoundError: No module named '(\w+)", said):
         said += f"; Kaggle's image lacks it: kgl notebook build --package {lacking[1]}, and push again"
     return f"{f', cell {cells[-1]}' if cells else ''}: {said}"
-
-
-def _check(workspace: Workspace, build: Build) -> None:
-    from kgl.submission import check_file  # pandas takes its time
-    from kgl.target import Target
-
-    use_workspace(workspace)
-    competition = load_competition(workspace)
-    target = Target(competition.task, competition.target, tuple(read_run(workspace, build.run).label_order))
-    check_file(build.folder / "output" / FILE, competition, target)
 
 
 def upload(kaggle: Kaggle, build: Build, *, hours: float | None = None) -> Pushed:

@@ -19,13 +19,13 @@ from kgl.experiment import load_experiment, override
 from kgl.fold_task import Task, adopt
 from kgl.folds import read_folds
 from kgl.identity import code_hash
-from kgl.notebook.build import CELLS, filled, needed_runs, refuse_secrets, replacing_folder, write_source
+from kgl.notebook.build import CELLS, filled, needed_runs, refuse_secrets, write_source
 from kgl.notebook.inside import open_workspace
 from kgl.notebook.kernel import Build, kaggle_slug, write_dataset, write_kernel
 from kgl.notebook.push import BROKEN, fetch_output, find_notebook, follow, state_of, upload
 from kgl.online.client import Kaggle
 from kgl.online.fetch import digest
-from kgl.paths import Workspace, use_workspace
+from kgl.paths import Workspace, use_workspace, whole_folder
 from kgl.runs import Run, find_parent, is_finished, list_runs, open_run, read_run_file, run_folder, save_run
 from kgl.session import Say, open_session
 
@@ -117,7 +117,7 @@ class Training:
         contest, source = self.kaggle.slug, kaggle_slug(self.kaggle.slug, "train", self.name, "source")
         earlier = self.slug(session - 1) if session > 1 else ""
         values = {"source": source, "competition": contest, "seconds": round(self.hours * 3600), "earlier": earlier}
-        with replacing_folder(self.folder) as folder:
+        with whole_folder(self.folder, anew=True) as folder:
             self._write_source(folder / "source")
             write_dataset(folder / "source", source)
             write_kernel(

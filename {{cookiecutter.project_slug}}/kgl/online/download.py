@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from zipfile import is_zipfile
 
 from kgl.config import nearest
-from kgl.errors import KglError, usage
+from kgl.errors import KglError, some, usage
 from kgl.online.client import Kaggle
 from kgl.online.extract import CORRUPT, Unpacked, check_space, folder_for, move_tree, names_in, unpack
 from kgl.online.fetch import digest, discard, fetch, part_of, size_of
@@ -70,8 +70,7 @@ def select(files: list[Remote], patterns: Collection[str]) -> list[Remote]:
     chosen = {pattern: [file for file in files if _matches(file.name, pattern)] for pattern in patterns}
     for pattern in (pattern for pattern, found in chosen.items() if not found):
         names = [file.name for file in files]
-        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-        raise usage(f"no file of this contest matches '{pattern}'.{nearest(pattern, names)} There are: {shown}")
+        raise usage(f"no file of this contest matches '{pattern}'.{nearest(pattern, names)} There are: {some(names)}")
     return [file for file in files if not patterns or any(file in found for found in chosen.values())]
 
 

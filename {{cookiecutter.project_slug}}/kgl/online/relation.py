@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from kgl.online.journal import Event
+from kgl.journal import Event
 from kgl.runs import Run
 
 ENOUGH = 5  # submissions; fewer say nothing

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from kgl.competition import load_competition
+from kgl.journal import Event, append, latest
 from kgl.metrics import get_metric
 from kgl.online.client import Contest, Kaggle
-from kgl.online.journal import Event, append, latest
 from kgl.online.relation import Relation, relate
 from kgl.online.submit import allowance_in_words, list_submissions, merged, score_of
 from kgl.paths import Workspace, use_workspace

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kgl.errors import FAILED, REFUSED, KglError
+from kgl.journal import Event, append, latest
 from kgl.online.client import Kaggle
 from kgl.online.credentials import masked
-from kgl.online.journal import Event, append, latest
 from kgl.online.refusals import reset_time, rules_not_accepted
 from kgl.paths import Workspace
 from kgl.runs import holding, now

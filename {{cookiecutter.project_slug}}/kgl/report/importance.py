@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kgl.blend import blend_weights
-from kgl.errors import KglError
 from kgl.experiment import load_experiment
 from kgl.fold_task import add_stacked
 from kgl.paths import Workspace
@@ -17,7 +16,7 @@ from kgl.predict import saved_source
 from kgl.report.material import Material
 from kgl.report.pictures import bars
 from kgl.report.section import Picture, Section
-from kgl.runs import Run, run_folder
+from kgl.runs import Run, run_folder, saved_models
 from kgl.scoring import loss
 from kgl.tabular.features import apply_transformers
 from kgl.tabular.learner import FittedTabular
@@ -58,11 +57,7 @@ def _measure(m: Material, run: Run) -> Found:
         experiment = load_experiment(Workspace(folder / "source"), run.experiment).as_trained(run.config, folder)
         rows = add_stacked(session, experiment.prepare_rows(m.data.train), experiment.stack_on, "oof")
         until = time.monotonic() + SECONDS
-        for fold in session.folds.numbers:
-            path = folder / "folds" / str(fold) / f"seed-{run.seeds[0]}"
-            if not path.is_dir():
-                advice = f"kgl train {run.experiment} --again makes them."
-                raise KglError(f"the models of {run.run} are not on this machine; {advice}")
+        for fold, (path, *_) in zip(session.folds.numbers, saved_models(m.workspace, run), strict=True):
             if time.monotonic() > until and found["cost"]:
                 break
             model, inside = cast(FittedTabular, experiment.load(path)), np.flatnonzero(session.fold_of == fold)[:ROWS]

@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kgl.board import Board, Line, make_board, rank
+from kgl.board import Board, make_board
 from kgl.checks import check_data, check_folds
 from kgl.competition import Competition, load_competition, of_kind
-from kgl.errors import KglError, reason
+from kgl.errors import KglError
 from kgl.findings import Finding
 from kgl.fold_file import current_hash
 from kgl.folds import read_folds
+from kgl.journal import Event, latest
 from kgl.metrics import Metric, get_metric
-from kgl.online.journal import Event, latest
 from kgl.paths import Workspace, find_workspace, use_workspace
-from kgl.runs import Run, read_predictions, read_run_file
+from kgl.runs import Run, read_predictions
 from kgl.session import Session
 from kgl.tables import ID, Data, load_data
 
@@ -66,34 +66,17 @@ class Material:
         return Session(self.workspace, self.data, read_folds(self.workspace.folds, self.competition.folds))
 
     @cached_property
-    def runs(self) -> tuple[list[Run], list[str]]:
-        """The runs, and a sentence for each run.json that cannot be read."""
-        runs, broken = [], []
-        for path in sorted(self.workspace.runs.glob("*/run.json")):
-            try:
-                runs.append(read_run_file(path))
-            except (KglError, OSError, TypeError) as error:
-                broken.append(f"{path.parent.name} is left out, and all verdicts with it: {reason(error)}.")
-        return runs, broken
-
-    @cached_property
     def board(self) -> Board:
-        """The runs that compare, best first; without verdicts where a run.json cannot be read."""
-        metric, folds = self.metric.name, current_hash(self.workspace, self.competition.folds)
-        runs, broken = self.runs
-        if not runs:
-            raise KglError("no runs yet; uv run kgl baseline makes the first.")
-        if not broken:
-            return make_board(self.workspace, metric, folds, seconds=SECONDS)
-        fitting = [r for r in runs if r.is_complete and (r.metric, r.identity.get("folds")) == (metric, folds)]
-        lines = [Line(run, None, None, "", "", "") for run in rank(fitting, metric)]
-        return Board(lines, [], [], len(runs) - len(fitting))
+        """The runs that compare, best first; at least one."""
+        folds = current_hash(self.workspace, self.competition.folds)
+        board = make_board(self.workspace, self.metric.name, folds, seconds=SECONDS)
+        if not board.lines:
+            raise KglError("no complete run yet; uv run kgl baseline makes the first.")
+        return board
 
     @cached_property
     def ranked(self) -> list[Run]:
-        """Complete runs, best first; at least one."""
-        if not self.board.lines:
-            raise KglError("no complete run yet; uv run kgl baseline makes the first.")
+        """Complete runs, best first."""
         return [line.run for line in self.board.lines]
 
     @cached_property

@@ -1,6 +1,7 @@
 """The page and RESULTS.md, from files alone; what lacks its data is a sentence, what fails breaks no other section."""
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from kgl.board import Line
 from kgl.competition import of_kind
@@ -14,6 +15,7 @@ from kgl.wording import show
 
 HINTS = 3
 Maker = Callable[[Material], Section | None]
+T = TypeVar("T")
 SECTIONS: dict[str, Maker] = {
     "Board": scores.board,
     "Leaderboard": scores.leaderboard,
@@ -35,34 +37,28 @@ def write_report(m: Material) -> tuple[list[str], list[str]]:
     """Write reports/index.html and RESULTS.md: those that could be made, and the sentences of what could not."""
     lacking: dict[str, list[str]] = {}
 
-    def made(title: str, maker: Maker) -> Section | None:
+    def made(title: str, make: Callable[[Material], T], otherwise: Callable[[str], T]) -> T:
         try:
-            return maker(m)
+            return make(m)
         except KglError as error:
             said = error.message
         except Exception as error:  # a broken run or an odd column must not take the other sections with it
             said = f"could not be made: {type(error).__name__}: {reason(error)}."
         lacking.setdefault(said, []).append(title)
-        return Section(said[0].upper() + said[1:])
+        return otherwise(said[0].upper() + said[1:])
 
     of_its_kind = of_kind(m.competition.kind, "report_sections")
     makers = SECTIONS | (of_its_kind() if of_its_kind else {})
-    sections = {title: section for title, maker in makers.items() if (section := made(title, maker))}
-    try:
-        tiles, sentences = summarize(m)
-    except KglError as error:
-        tiles, sentences = [], [error.message]
+    sections = {title: section for title, maker in makers.items() if (section := made(title, maker, Section))}
+    tiles, sentences = made("Summary", summarize, lambda said: ([], [said]))
     title = m.competition.title or m.competition.slug or m.workspace.root.name
     shown = {"competition": m.competition, "tiles": tiles, "sentences": sentences, "sections": sections}
     template = environment().get_template("page.html.jinja")
-    written = ["reports/index.html"]
     page = template.render(title=title, **shown, written=now()[:16].replace("T", " "))
-    write_text(m.workspace.root / written[0], page)
-    try:
-        write_text(m.workspace.root / "RESULTS.md", results(m, title))
-        written.append("RESULTS.md")
-    except KglError as error:
-        lacking.setdefault(error.message, []).append("RESULTS.md")
+    texts = {"reports/index.html": page, "RESULTS.md": made("RESULTS.md", lambda m: results(m, title), lambda said: "")}
+    written = [name for name, text in texts.items() if text]
+    for name in written:
+        write_text(m.workspace.root / name, texts[name])
     return written, [f"{', '.join(titles)}: {said}" for said, titles in lacking.items()]
 
 

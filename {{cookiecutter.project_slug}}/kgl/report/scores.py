@@ -29,7 +29,7 @@ def board(m: Material) -> Section:
     """Every run with its interval, and what is known of it."""
     top = m.board.lines[: min(SHOWN, len(m.ranked))]
     scores = [[score for score in line.run.fold_scores if score is not None] for line in top]
-    shown = [(line.run.run, line.run.cv_score or 0.0, line.standard_error or 0.0, of_folds)
+    shown = [(line.run.run, line.run.cv_score or 0.0, line.run.standard_error or 0.0, of_folds)
              for line, of_folds in zip(top, scores, strict=True)]  # fmt: skip
     better = "right" if m.metric.greater_is_better else "left"
     caption = f"Mean over folds, its standard error (line) and the folds (ticks); better is further {better}."
@@ -38,15 +38,14 @@ def board(m: Material) -> Section:
     units = ("run, in the order in which they were made", f"CV {m.metric.name}")
     blocks = [picture, _so_far(m, score, units, "Progress")] if len(score) > 1 else [picture]
     rows = [
-        (str(place), line.run.run, f"{show(line.run.cv_score)} ± {show(line.standard_error)}",
+        (str(place), line.run.run, f"{show(line.run.cv_score)} ± {show(line.run.standard_error)}",
          word(line.against_best) or "best" * (place == 1), word(line.against_parent), line.public,
          f"{line.run.seconds:,.0f} s", line.run.note or line.changed)
         for place, line in enumerate(m.board.lines, 1)
     ]  # fmt: skip
     header = ("#", "run", f"CV {m.metric.name}", "against best", "against parent", "public", "time", "what changed")
     rest = {run.run: run.status for run in (*m.board.unranked, *m.board.failed)}
-    notes = list(m.runs[1])
-    notes += [f"Not ranked: {', '.join(f'{name} ({status})' for name, status in rest.items())}."] if rest else []
+    notes = [f"Not ranked: {', '.join(f'{name} ({status})' for name, status in rest.items())}."] if rest else []
     if m.board.left_out:
         notes += [f"{m.board.left_out} runs of other folds or another metric are left out."]
     return Section(" ".join(notes), [*blocks, Table(header, rows)])

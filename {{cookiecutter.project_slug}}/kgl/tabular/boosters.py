@@ -11,18 +11,7 @@ from kgl.paths import replacing, write_text
 from kgl.tabular.boosting import Array, Boosted, Rows
 
 
-class _Synonyms(Boosted):
-    """A library whose parameters have few further names."""
-
-    synonyms: ClassVar[tuple[tuple[str, ...], ...]]
-
-    @classmethod
-    def aliases(cls, name: str) -> set[str]:
-        """All names of a parameter."""
-        return next((set(names) for names in cls.synonyms if name in names), {name})
-
-
-class XGBoost(_Synonyms):
+class XGBoost(Boosted):
     """XGBoost on histograms; saved as JSON."""
 
     name = "xgboost"
@@ -54,27 +43,21 @@ class XGBoost(_Synonyms):
 
         return {*xgboost.XGBModel().get_params(), *sum(cls.synonyms, ())} - set(cls.of_the_wrapper)
 
-    def dataset(self, rows: Rows, categorical: list[int], like: Any = None) -> Any:
-        """Rows as the library wants them, binned as those of `like`."""
+    def boost(self, rows: Rows, categorical: list[int], rounds: int, holdout: Rows | None = None) -> tuple[Any, int]:
+        """Train for that many rounds, or until the holdout gains nothing from `patience` further ones."""
         import xgboost
 
-        X, y, weight = rows
-        types = ["c" if i in categorical else "q" for i in range(X.shape[1])]
-        options = {"feature_types": types, "enable_categorical": True, "nthread": self.params["n_jobs"]}
-        return xgboost.QuantileDMatrix(X, y, weight=weight, ref=like, **options)
+        def matrix(X: Array, y: Array | None, weight: Array | None, like: Any = None) -> Any:
+            types = ["c" if i in categorical else "q" for i in range(X.shape[1])]
+            options = {"feature_types": types, "enable_categorical": True, "nthread": self.params["n_jobs"]}
+            return xgboost.QuantileDMatrix(X, y, weight=weight, ref=like, **options)
 
-    def boost(self, train: Any, rounds: int, valid: Any = None) -> Any:
-        """Train for that many rounds, or until `valid` gains nothing from `patience` further ones."""
-        import xgboost
-
-        params = self.params | ({"num_class": self.classes} if self.classes > 2 else {})
-        watch = {"evals": [(valid, "holdout")], "early_stopping_rounds": self.patience} if valid is not None else {}
-        return xgboost.train(params, train, rounds, verbose_eval=False, **watch)
-
-    @staticmethod
-    def best_round(booster: Any) -> int:
-        """How many rounds were best on the rows that were watched."""
-        return int(booster.best_iteration) + 1
+        params, train = self.params | ({"num_class": self.classes} if self.classes > 2 else {}), matrix(*rows)
+        if not holdout:
+            return xgboost.train(params, train, rounds, verbose_eval=False), rounds
+        watch: dict[str, Any] = {"evals": [(matrix(*holdout, train), "holdout")], "verbose_eval": False}
+        booster = xgboost.train(params, train, rounds, early_stopping_rounds=self.patience, **watch)
+        return booster, booster.best_iteration + 1
 
     def predict(self, X: Array) -> Array:
         """(n,) probabilities of class 1 or values, or (n, classes)."""
@@ -96,7 +79,7 @@ class XGBoost(_Synonyms):
         return xgboost.Booster(model_file=bytearray(path.read_bytes()))
 
 
-class CatBoost(_Synonyms):
+class CatBoost(Boosted):
     """CatBoost, which itself encodes levels by the target of earlier rows; saved as cbm."""
 
     name = "catboost"
@@ -133,7 +116,8 @@ class CatBoost(_Synonyms):
 
         return set(inspect.signature(catboost.CatBoostClassifier.__init__).parameters) - {"self"}
 
-    def dataset(self, rows: Rows, categorical: list[int], like: Any = None) -> Any:
+    @staticmethod
+    def _pool(rows: Rows, categorical: list[int]) -> Any:
         """Rows as the library wants them: levels are whole numbers, a missing one of its own."""
         import catboost
 
@@ -141,22 +125,20 @@ class CatBoost(_Synonyms):
         table = pd.DataFrame(X).fillna(dict.fromkeys(categorical, -1)).astype(dict.fromkeys(categorical, "int32"))
         return catboost.Pool(table, label=y, weight=weight, cat_features=categorical)
 
-    def boost(self, train: Any, rounds: int, valid: Any = None) -> Any:
-        """Train for that many rounds, or until `valid` gains nothing from `patience` further ones."""
+    def boost(self, rows: Rows, categorical: list[int], rounds: int, holdout: Rows | None = None) -> tuple[Any, int]:
+        """Train for that many rounds, or until the holdout gains nothing from `patience` further ones."""
         import catboost
 
         known = {"class_names": list(range(self.classes))} if self.classes else {}
-        watch = {"eval_set": valid, "early_stopping_rounds": self.patience} if valid is not None else {}
-        return catboost.CatBoost({**self.params, **known, "iterations": rounds}).fit(train, **watch)
-
-    @staticmethod
-    def best_round(booster: Any) -> int:
-        """How many rounds were best on the rows that were watched."""
-        return int(booster.tree_count_)
+        held = self._pool(holdout, categorical) if holdout else None
+        watch = {"eval_set": held, "early_stopping_rounds": self.patience} if holdout else {}
+        model = catboost.CatBoost({**self.params, **known, "iterations": rounds})
+        model.fit(self._pool(rows, categorical), **watch)
+        return model, model.tree_count_
 
     def predict(self, X: Array) -> Array:
         """(n,) probabilities of class 1 or values, or (n, classes)."""
-        pool = self.dataset((X, None, None), self.booster.get_cat_feature_indices())
+        pool = self._pool((X, None, None), self.booster.get_cat_feature_indices())
         if not len(self.booster.classes_):
             return np.asarray(self.booster.predict(pool))
         shares = np.asarray(self.booster.predict(pool, prediction_type="Probability"))

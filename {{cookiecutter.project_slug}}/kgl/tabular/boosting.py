@@ -18,7 +18,7 @@ MANY_ROWS = 100_000
 
 
 class Boosted(ABC):
-    """One boosted model of one output; `params` by any of the names that the library knows.
+    """One boosted model of one output; `params` by any of the names that the library knows, see `synonyms`.
 
     Without a number of rounds they are those that were best on a holdout, at most `most_rounds`; early_stopping_rounds
     says how many more are tried.
@@ -35,6 +35,7 @@ class Boosted(ABC):
     names: ClassVar[tuple[str, str, str, str, str]]  # what it calls rounds, patience, objective, seed and threads
     fixed: ClassVar[Mapping[str, Any]]
     objectives: ClassVar[Mapping[str, str]]  # by "binary", "multiclass" or the loss; else the one of "rmse"
+    synonyms: ClassVar[tuple[tuple[str, ...], ...]] = ()
     most_rounds: ClassVar[int] = 5000
     patience: int = 150
 
@@ -74,15 +75,13 @@ class Boosted(ABC):
 
     def find_rounds(self, rows: Rows, holdout: Rows, categorical: list[int]) -> None:
         """Set the number of rounds to that which is best on the holdout."""
-        train = self.dataset(rows, categorical)
-        valid = self.dataset(holdout, categorical, train)
-        self.rounds = max(1, self.best_round(self.boost(train, self.most_rounds, valid)))
+        self.rounds = max(1, self.boost(rows, categorical, self.most_rounds, holdout)[1])
         print(f"rounds: {self.rounds}, the best on the holdout")
 
     def fit(self, X: Array, y: Array, weight: Array | None, categorical: list[int]) -> "Boosted":
         """Train on all rows for the known number of rounds."""
         assert self.rounds is not None, "find_rounds comes first"
-        self.booster = self.boost(self.dataset((X, y, weight), categorical), self.rounds)
+        self.booster, _ = self.boost((X, y, weight), categorical, self.rounds)
         return self
 
     @classmethod
@@ -93,9 +92,9 @@ class Boosted(ABC):
         return model
 
     @classmethod
-    @abstractmethod
     def aliases(cls, name: str) -> set[str]:
         """All names of a parameter."""
+        return next((set(names) for names in cls.synonyms if name in names), {name})
 
     @classmethod
     @abstractmethod
@@ -103,17 +102,12 @@ class Boosted(ABC):
         """The names of all parameters."""
 
     @abstractmethod
-    def dataset(self, rows: Rows, categorical: list[int], like: Any = None) -> Any:
-        """Rows as the library wants them, binned as those of `like`."""
+    def boost(self, rows: Rows, categorical: list[int], rounds: int, holdout: Rows | None = None) -> tuple[Any, int]:
+        """Train for that many rounds, or until the holdout gains nothing from `patience` further ones.
 
-    @abstractmethod
-    def boost(self, train: Any, rounds: int, valid: Any = None) -> Any:
-        """Train for that many rounds, or until `valid` gains nothing from `patience` further ones."""
-
-    @staticmethod
-    @abstractmethod
-    def best_round(booster: Any) -> int:
-        """How many rounds were best on the rows that were watched."""
+        Returns:
+            the library's own model, and how many rounds were best on the holdout.
+        """
 
     @abstractmethod
     def predict(self, X: Array) -> Array:
@@ -158,32 +152,23 @@ class LightGBM(Boosted):
 
         return set(_ConfigAliases.get(*_ConfigAliases._get_all_param_aliases()))
 
-    def dataset(self, rows: Rows, categorical: list[int], like: Any = None) -> Any:
-        """Rows as the library wants them, binned as those of `like`."""
+    def boost(self, rows: Rows, categorical: list[int], rounds: int, holdout: Rows | None = None) -> tuple[Any, int]:
+        """Train for that many rounds, or until the holdout gains nothing from `patience` further ones."""
         import lightgbm
 
         X, y, weight = rows
-        if like is not None:
-            return like.create_valid(X, label=y, weight=weight)
         # which way of counting is faster depends on the rows; LightGBM would time both, and choose otherwise each run
         self.params["force_row_wise" if len(X) > MANY_ROWS else "force_col_wise"] = True
         if self.classes > 2:
             self.params["num_class"] = self.classes
-        return lightgbm.Dataset(X, label=y, weight=weight, categorical_feature=categorical, params=self.params)
-
-    def boost(self, train: Any, rounds: int, valid: Any = None) -> Any:
-        """Train for that many rounds, or until `valid` gains nothing from `patience` further ones."""
-        import lightgbm
-
-        if valid is None:
-            return lightgbm.train(self.params, train, rounds)
-        stop = lightgbm.early_stopping(self.patience, verbose=False)
-        return lightgbm.train(self.params, train, rounds, valid_sets=[valid], callbacks=[stop])
-
-    @staticmethod
-    def best_round(booster: Any) -> int:
-        """How many rounds were best on the rows that were watched."""
-        return int(booster.best_iteration)
+        train = lightgbm.Dataset(X, label=y, weight=weight, categorical_feature=categorical, params=self.params)
+        watch: dict[str, Any] = {}
+        if holdout:
+            held, truth, its_weight = holdout
+            watch["valid_sets"] = [train.create_valid(held, label=truth, weight=its_weight)]
+            watch["callbacks"] = [lightgbm.early_stopping(self.patience, verbose=False)]
+        booster = lightgbm.train(self.params, train, rounds, **watch)
+        return booster, booster.best_iteration
 
     def predict(self, X: Array) -> Array:
         """(n,) probabilities of class 1 or values, or (n, classes)."""

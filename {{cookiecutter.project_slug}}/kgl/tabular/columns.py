@@ -4,6 +4,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from kgl.errors import KglError
 from kgl.tabular.text import NestedText, join_texts, learn_texts, text_shape
 
 Array = NDArray[Any]
+Parts = Callable[[pd.Series], pd.DataFrame]
 FEW_LEVELS = 50
 SAMPLE = 2000  # different values that are looked at
 DATE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b")
@@ -123,34 +125,24 @@ def _without_copies(rows: pd.DataFrame, columns: list[str]) -> list[str]:
     return [column for column in columns if column in taken]
 
 
-def _parts_of(values: pd.Series) -> Callable[[pd.Series], pd.DataFrame] | None:
+def _parts_of(values: pd.Series) -> Parts | None:
     """What makes columns of the parts of this one, if it holds dates or codes such as B/12/P."""
     if values.dtype.kind == "M":
-        return DateParts("")
+        return date_parts
     if values.dtype.kind in "biufm" or values.nunique() <= FEW_LEVELS:
         return None
     texts = _some(values)
     return _date_format(texts) or _code_pattern(texts)
 
 
-class DateParts:
-    """Dates as days, and their parts; `pattern` says how they are written, empty where they are dates already."""
-
-    def __init__(self, pattern: str) -> None:
-        self.pattern = pattern
-
-    def __call__(self, values: pd.Series) -> pd.DataFrame:
-        """A column a part; what is no date is missing."""
-        dates = values
-        if self.pattern:
-            dates = pd.to_datetime(values.astype("str"), format=self.pattern, errors="coerce", utc=True)
-        made = {name: getattr(dates.dt, name) for name in PARTS}
-        if self.pattern:
-            made["time"] = dates
-        return pd.DataFrame(made).add_prefix(f"{values.name} ")
+def date_parts(values: pd.Series, pattern: str = "") -> pd.DataFrame:
+    """A column a part of dates; texts are read as `pattern` says, and become days too. What is no date is missing."""
+    dates = pd.to_datetime(values.astype("str"), format=pattern, errors="coerce", utc=True) if pattern else values
+    made = {name: getattr(dates.dt, name) for name in PARTS} | ({"time": dates} if pattern else {})
+    return pd.DataFrame(made).add_prefix(f"{values.name} ")
 
 
-def _date_format(texts: pd.Series) -> DateParts | None:
+def _date_format(texts: pd.Series) -> Parts | None:
     """How dates are written: the way that reads most of them, and nearly all."""
     from pandas.tseries.api import guess_datetime_format
 
@@ -161,25 +153,18 @@ def _date_format(texts: pd.Series) -> DateParts | None:
         guesses = {guess_datetime_format(text, dayfirst=first) for text in texts.head(100) for first in (False, True)}
     reads = {g: pd.to_datetime(texts, format=g, errors="coerce", utc=True).notna().mean() for g in guesses if g}
     best = max(sorted(reads), key=reads.__getitem__, default="")
-    return DateParts(best) if best and reads[best] > 0.98 else None
+    return partial(date_parts, pattern=best) if best and reads[best] > 0.98 else None
 
 
-class CodeParts:
-    """Codes such as B/12/P as their parts: letters as they are, digits as numbers."""
-
-    def __init__(self, pattern: str, digits: tuple[bool, ...]) -> None:
-        self.pattern = pattern
-        self.digits = digits
-
-    def __call__(self, values: pd.Series) -> pd.DataFrame:
-        """A column a part; a value that is written otherwise has none."""
-        places, levels = pd.factorize(values.astype("str"))  # each text is taken apart once
-        found = pd.Series(levels).str.extract(self.pattern)
-        made = {i: pd.to_numeric(found[i]) if digits else found[i] for i, digits in enumerate(self.digits)}
-        return pd.DataFrame(made).reindex(places).set_axis(values.index).add_prefix(f"{values.name} ")
+def code_parts(values: pd.Series, pattern: str, digits: tuple[bool, ...]) -> pd.DataFrame:
+    """A column a part of codes such as B/12/P, digits as numbers; a value that is written otherwise has none."""
+    places, levels = pd.factorize(values.astype("str"))  # each text is taken apart once
+    found = pd.Series(levels).str.extract(pattern)
+    made = {i: pd.to_numeric(found[i]) if is_number else found[i] for i, is_number in enumerate(digits)}
+    return pd.DataFrame(made).reindex(places).set_axis(values.index).add_prefix(f"{values.name} ")
 
 
-def _code_pattern(texts: pd.Series) -> CodeParts | None:
+def _code_pattern(texts: pd.Series) -> Parts | None:
     """The pattern of nearly all of the texts: letters, digits and signs in the same order, without blanks."""
     shapes = [tuple((m.lastgroup or m.group()) for m in TOKEN.finditer(text)) for text in texts]
     shape = Counter(shapes).most_common(1)[0][0]
@@ -190,4 +175,4 @@ def _code_pattern(texts: pd.Series) -> CodeParts | None:
     pattern = "^" + "".join(ways.get(token) or re.escape(token) for token in shape)
     if texts.str.match(pattern).mean() < 0.9:
         return None
-    return CodeParts(pattern, tuple(kind == "N" for kind in kinds))
+    return partial(code_parts, pattern=pattern, digits=tuple(kind == "N" for kind in kinds))

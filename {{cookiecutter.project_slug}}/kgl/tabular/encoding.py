@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kgl.tabular.columns import Typed
-from kgl.tabular.prepare import as_numbers, as_texts, fill_columns, float_type
+from kgl.tabular.prepare import as_numbers, fill_columns, float_type, texts_of
+from kgl.tabular.text import outputs_of
 
 Array = NDArray[Any]
 MOST_CLASSES = 10  # a column of levels becomes one a class: of many classes the common ones must do
@@ -24,32 +25,18 @@ class Encoded:
         rows = self.typed.fit_transform(rows, y)
         self.numbers, self.levels = self.typed.numbers, self.typed.levels
         self.float = float_type(rows, self.numbers)
-        targets = [target for output in y.T for target in _means_of(output)] if self.levels else []
+        targets = [output.astype(float) for output in outputs_of(y, MOST_CLASSES)] if self.levels else []
         self.encoders = [TargetEncoder(target_type="continuous") for _ in targets]
-        texts = self._texts(rows)
+        texts = texts_of(rows, self.levels)
         return self._joined(rows, [e.fit_transform(texts, t) for e, t in zip(self.encoders, targets, strict=True)])
 
     def transform(self, rows: pd.DataFrame) -> Array:
         """The same for other rows; levels not seen in training have the mean of all."""
         rows = self.typed.transform(rows)
-        texts = self._texts(rows)
+        texts = texts_of(rows, self.levels)
         return self._joined(rows, [encoder.transform(texts) for encoder in self.encoders])
-
-    def _texts(self, rows: pd.DataFrame) -> Array:
-        table = np.empty((len(rows), len(self.levels)), object)
-        return fill_columns(table, (as_texts(rows[column]) for column in self.levels))
 
     def _joined(self, rows: pd.DataFrame, encoded: list[Array]) -> Array:
         table = np.empty((len(rows), len(self.numbers) + len(self.levels) * len(encoded)), self.float)
         columns = [as_numbers(rows[column]) for column in self.numbers]
         return fill_columns(table, [*columns, *(column for block in encoded for column in block.T)])
-
-
-def _means_of(output: Array) -> list[Array]:
-    """What is averaged by level: values, whether the second of two classes, or whether each of the common ones."""
-    if output.dtype.kind == "f":
-        return [output]
-    classes, counts = np.unique(output, return_counts=True)
-    if len(classes) <= 2:
-        return [(output == classes[-1]).astype(float)]
-    return [(output == code).astype(float) for code in classes[np.argsort(-counts, kind="stable")][:MOST_CLASSES]]

@@ -3,17 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
 from kgl.config import nearest
 from kgl.errors import usage
 from kgl.experiment import Experiment, Part, Setting
+from kgl.tables import Data
+from kgl.tabular.catalogue import check_model, faster_params, find_recipe, place_in_baseline
+from kgl.tabular.features import add_functions, is_transformer
+from kgl.tabular.learner import FittedTabular, fit_tabular, load_tabular
 from kgl.target import Target
-
-if TYPE_CHECKING:
-    from kgl.tables import Data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,38 +52,27 @@ class Tabular(Experiment):
 
     def check(self, target: Target, loss: str) -> None:
         """Refuse a model that does not do the task, and parameters and features that cannot be."""
-        from kgl.tabular.catalogue import check_model
-        from kgl.tabular.features import is_transformer
-
         check_model(self.model, self.params, classification=target.one_label or target.task == "multilabel")
         for feature in self.features:
             if isinstance(feature, type) or not (callable(feature) or is_transformer(feature)):
                 raise usage(f"features: expected functions of rows, or transformers such as Mine(), got {feature!r}.")
 
-    def place_in_baseline(self, data: "Data") -> float:
+    def place_in_baseline(self, data: Data) -> float:
         """By what its model brings a minute; infinite where the model is not for these data."""
-        from kgl.tabular.catalogue import place_in_baseline
-
         return place_in_baseline(self.model, data)
 
-    def faster(self, data: "Data", level: int) -> dict[str, str]:
+    def faster(self, data: Data, level: int) -> dict[str, str]:
         """Boosting in larger steps, then in few of them."""
-        from kgl.tabular.catalogue import faster_params
-
         found = faster_params(self.model, self.params, data, level)
         return {f"params.{name}": f"{value:g}" for name, value in found.items()}
 
     @property
     def gains_from_seeds(self) -> bool:
         """Whether the mean over several seeds is another model than one."""
-        from kgl.tabular.catalogue import find_recipe
-
         return not find_recipe(self.model).steady
 
     def prepare_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows with the columns of the feature functions."""
-        from kgl.tabular.features import add_functions
-
         for name in (*self.drop, *(self.columns or ())):
             if name not in rows:
                 raise usage(
@@ -97,14 +87,10 @@ class Tabular(Experiment):
         skipped = {*setting.id_columns, *self.drop}
         return [c for c in map(str, rows) if c not in skipped and (c not in raw or c in wanted)]
 
-    def fit(self, part: Part, setting: Setting) -> Any:
+    def fit(self, part: Part, setting: Setting) -> FittedTabular:
         """Train on one part of the rows; see `kgl.tabular.learner`."""
-        from kgl.tabular.learner import fit_tabular
-
         return fit_tabular(self, part, setting)
 
-    def load(self, folder: Path) -> Any:
+    def load(self, folder: Path) -> FittedTabular:
         """Read a saved model."""
-        from kgl.tabular.learner import load_tabular
-
         return load_tabular(folder)

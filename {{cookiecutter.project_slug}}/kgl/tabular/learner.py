@@ -17,7 +17,7 @@ from kgl.tabular.catalogue import BOOSTED, build_model, find_recipe
 from kgl.tabular.encoding import Encoded
 from kgl.tabular.features import apply_transformers, feature_name, fit_transformers
 from kgl.tabular.models import SklearnModel
-from kgl.tabular.prepare import Dense, Native, Raw, Sparse
+from kgl.tabular.prepare import Dense, Native, Sparse
 from kgl.target import Target
 
 if TYPE_CHECKING:
@@ -66,11 +66,13 @@ class Columns:
 
 
 def _preparer(experiment: "Tabular") -> Any:
+    from sklearn.preprocessing import FunctionTransformer  # without a function: the rows as they are
+
     recipe = find_recipe(experiment.model)
     way = recipe.prepare if experiment.prepare == "auto" else experiment.prepare
     if way == "native":
         return Native(None if recipe.classifier in BOOSTED else HIST_LEVELS)
-    others: dict[str, Any] = {"raw": Raw, "encoded": Encoded, "text": Sparse}
+    others: dict[str, Any] = {"raw": FunctionTransformer, "encoded": Encoded, "text": Sparse}
     return others[way]() if way in others else Dense(scale=way == "linear")
 
 

@@ -48,6 +48,16 @@ def as_texts(values: pd.Series) -> Array:
     return np.array([*levels, "missing"], dtype=object)[codes]
 
 
+def numbers_of(rows: pd.DataFrame, columns: list[str], kind: type[Any]) -> Array:
+    """(n, columns) of `as_numbers`."""
+    return fill_columns(np.empty((len(rows), len(columns)), kind), (as_numbers(rows[column]) for column in columns))
+
+
+def texts_of(rows: pd.DataFrame, columns: list[str]) -> Array:
+    """(n, columns) of `as_texts`."""
+    return fill_columns(np.empty((len(rows), len(columns)), object), (as_texts(rows[column]) for column in columns))
+
+
 def fill_columns(table: Array, columns: Iterable[Array]) -> Array:
     """The table, filled column by column: nothing of its size is held beside it."""
     for i, column in enumerate(columns):
@@ -89,24 +99,16 @@ class Dense:
             sparse_output=False,
             dtype=np.float32,
         )
-        parts = [self.fill.fit_transform(self._numbers(rows))] if self.numbers else []
-        parts += [self.one_hot.fit_transform(self._texts(rows))] if self.levels else []
-        return np.hstack(parts)
+        return self._beside(rows, "fit_transform")
 
     def transform(self, rows: pd.DataFrame) -> Array:
         """The same for other rows; levels not seen in training count as the rare ones, or as none."""
-        rows = self.typed.transform(rows)
-        parts = [self.fill.transform(self._numbers(rows))] if self.numbers else []
-        parts += [self.one_hot.transform(self._texts(rows))] if self.levels else []
+        return self._beside(self.typed.transform(rows), "transform")
+
+    def _beside(self, rows: pd.DataFrame, way: str) -> Array:
+        parts = [getattr(self.fill, way)(numbers_of(rows, self.numbers, self.float))] if self.numbers else []
+        parts += [getattr(self.one_hot, way)(texts_of(rows, self.levels))] if self.levels else []
         return np.hstack(parts)
-
-    def _numbers(self, rows: pd.DataFrame) -> Array:
-        table = np.empty((len(rows), len(self.numbers)), self.float)
-        return fill_columns(table, (as_numbers(rows[column]) for column in self.numbers))
-
-    def _texts(self, rows: pd.DataFrame) -> Array:
-        table = np.empty((len(rows), len(self.levels)), object)
-        return fill_columns(table, (as_texts(rows[column]) for column in self.levels))
 
 
 class Native:
@@ -173,34 +175,14 @@ class Sparse:
             raise usage("the columns hold numbers alone, and this model reads texts; use logistic, ridge or lightgbm.")
         self.words = Words()
         self.one_hot = OneHotEncoder(min_frequency=3, handle_unknown="infrequent_if_exist", dtype=np.float32)
-        texts, levels = self._documents(wide), self._levels(wide)
-        parts = [self.words.fit_transform(texts)] if self.typed.texts else []
-        return _beside(parts + ([self.one_hot.fit_transform(levels)] if self.typed.levels else []))
+        return self._beside(wide, "fit_transform")
 
     def transform(self, rows: pd.DataFrame) -> Any:
         """The same for other rows."""
-        wide = self.typed.transform(rows)
-        parts = [self.words.transform(self._documents(wide))] if self.typed.texts else []
-        return _beside(parts + ([self.one_hot.transform(self._levels(wide))] if self.typed.levels else []))
+        return self._beside(self.typed.transform(rows), "transform")
 
-    def _documents(self, rows: pd.DataFrame) -> Array:
-        return join_texts(rows, self.typed.texts)
-
-    def _levels(self, rows: pd.DataFrame) -> Array:
-        return np.array([as_texts(rows[column]) for column in self.typed.levels], dtype=object).T
-
-
-def _beside(parts: list[Any]) -> Any:
-    return sparse.csr_array(sparse.hstack(parts))
-
-
-class Raw:
-    """The frame as it is, for estimators that prepare columns themselves."""
-
-    def fit_transform(self, rows: pd.DataFrame, y: Array | None = None) -> pd.DataFrame:
-        """The rows."""
-        return rows
-
-    def transform(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The rows."""
-        return rows
+    def _beside(self, wide: pd.DataFrame, way: str) -> Any:
+        texts, levels = self.typed.texts, self.typed.levels
+        parts = [getattr(self.words, way)(join_texts(wide, texts))] if texts else []
+        parts += [getattr(self.one_hot, way)(texts_of(wide, levels))] if levels else []
+        return sparse.csr_array(sparse.hstack(parts))

@@ -212,7 +212,7 @@ class NestedText:
         self.words = Words()
         X = self.words.fit_transform(documents)
         groups = pd.factorize(documents)[0]
-        self.outputs = list(_outputs(y))
+        self.outputs = list(outputs_of(y, MOST_CLASSES))
         self.models = []
         nested = []
         for output in self.outputs:
@@ -268,14 +268,14 @@ def _digest(values: Any) -> str:
     return hashlib.sha256(repr(list(values)).encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def _outputs(y: Array) -> Iterator[Array]:
-    """What is learnt: values, or whether a row is of a class, for the most frequent classes."""
+def outputs_of(y: Array, most: int) -> Iterator[Array]:
+    """What is learnt of (n, outputs): values, or whether a row is of a class, for the `most` frequent classes."""
     for output in y.T:
         if output.dtype.kind == "f":
             yield output
             continue
         classes, counts = np.unique(output, return_counts=True)
-        common = classes[1:] if len(classes) == 2 else classes[np.argsort(-counts, kind="stable")][:MOST_CLASSES]
+        common = classes[1:] if len(classes) == 2 else classes[np.argsort(-counts, kind="stable")][:most]
         yield from (output == label for label in common)
 
 

@@ -9,9 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from kgl.experiment import Setting
 from kgl.fold_task import Rows, Task
 from kgl.folds import Folds
 from kgl.image import Vision
+from kgl.metrics import get_metric
 from kgl.paths import Workspace
 from kgl.tables import ID
 from kgl.target import Target
@@ -97,10 +99,13 @@ def prepared(
         fold_of=fold,
         time_rank=None,
         folds=Folds("stratified", pd.Series(fold, index=train[ID])),
-        target=Target(task, tuple(names), labels),
-        metric=metric,
-        raw_columns=tuple(map(str, shown)),
-        id_columns=(ID,),
+        setting=Setting(
+            Target(task, tuple(names), labels),
+            get_metric(metric).loss,
+            metric=metric,
+            raw_columns=tuple(map(str, shown)),
+            id_columns=(ID,),
+        ),
     )
 
 

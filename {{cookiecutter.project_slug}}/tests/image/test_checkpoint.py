@@ -135,7 +135,7 @@ def test_an_interrupted_training_goes_on_with_the_same_state(
     monkeypatch.setattr(train.Training, "_step", step)
     monkeypatch.setattr(train.Training, "run", run)
     part, scratch = rows.part(0), tmp_path / "scratch"
-    setting = Setting(rows.target, "logloss", 0, 1, metric="accuracy", scratch=scratch, name="broken")
+    setting = Setting(rows.setting.target, "logloss", 0, 1, metric="accuracy", scratch=scratch, name="broken")
     with pytest.raises(KeyboardInterrupt):
         short.fit(part, setting)
     short.fit(part, replace(setting, name="resumed"))

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from sklearn.naive_bayes import GaussianNB
 
 from kgl.errors import KglError
-from kgl.experiment import Setting, config_of
+from kgl.experiment import config_of
 from kgl.fold_task import read_arrays, run_task
 from kgl.image import Embeddings, frozen
 from kgl.image.heads import Head
@@ -130,11 +130,11 @@ def test_a_head_kept_as_numbers_predicts_what_the_table_model_did(made: Tiny, he
     experiment = Embeddings(backbone="test_resnet", weights="none", image_size=SIZE, head=head, head_params=params)
     names, (loss, y) = ("a", "b") if task == "multilabel" else ("a",), ONES[task]
     rows = prepared(made, experiment, task=task, names=names, y=y)
-    setting = Setting(rows.target, loss, 0, 1, raw_columns=rows.raw_columns, id_columns=rows.id_columns)
+    setting = replace(rows.setting, loss=loss)
     part, test = rows.part(0), rows.test.drop(columns=frozen.NETWORK)
     fitted = experiment.fit(part, setting)
     assert isinstance(fitted, frozen.FittedEmbeddings) and isinstance(fitted.model, Head)
-    table = experiment.table(rows.target).fit(replace(part, rows=part.rows.drop(columns=frozen.NETWORK)), setting)
+    table = experiment.table(setting.target).fit(replace(part, rows=part.rows.drop(columns=frozen.NETWORK)), setting)
     assert np.allclose(fitted.predict(rows.test), table.predict(test), rtol=1e-3, atol=1e-5)
 
 
@@ -154,4 +154,4 @@ def test_a_label_that_is_the_same_everywhere_is_certain(made: Tiny) -> None:
 def test_a_head_that_does_not_exist_is_refused(made: Tiny) -> None:
     experiment = Embeddings(backbone="test_resnet", weights="none", head="logistics")
     with pytest.raises(KglError, match="head: expected logistic, knn, lightgbm"):
-        experiment.check(prepared(made, FROZEN).target, "logloss")
+        experiment.check(prepared(made, FROZEN).setting.target, "logloss")

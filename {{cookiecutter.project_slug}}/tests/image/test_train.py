@@ -118,7 +118,7 @@ def test_watching_a_fold_changes_no_bit(made: Tiny) -> None:
     experiment = replace(FAST, epochs=3, augment="strong", mixup=0.2, ema=0.9, params={"drop_rate": 0.2})
     rows = prepared(made, experiment)
     watched = trained(made, rows, experiment, "watched")[1]
-    setting = Setting(rows.target, "logloss", seed=0, threads=1, metric="accuracy")
+    setting = Setting(rows.setting.target, "logloss", seed=0, threads=1, metric="accuracy")
     assert (experiment.fit(rows.part(0), setting).predict(rows.test) == watched).all()
 
 
@@ -252,7 +252,7 @@ def test_every_task_is_learnt(made: Tiny, task: str, metric: str, names: tuple[s
     kind = {"positive": "regression"}.get(task, task)
     rows = prepared(made, experiment, task=kind, names=names, metric=metric, y=kinds_as(task))
     if task == "ordinal":
-        rows = replace(rows, target=replace(rows.target, labels=("0", "1", "2")))
+        rows = replace(rows, setting=replace(rows.setting, target=replace(rows.setting.target, labels=("0", "1", "2"))))
     _, test, _ = trained(made, rows, experiment, f"task-{task}")
     right = kinds_as(task)(truth(made)).astype(float).reshape(len(test), -1)
     if task == "binary":
