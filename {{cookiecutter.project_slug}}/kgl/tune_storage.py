@@ -12,7 +12,7 @@ from optuna import Study, Trial
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import event
+from sqlalchemy import URL, event
 
 from kgl.errors import KglError, reason
 from kgl.session import Say
@@ -50,11 +50,12 @@ def open_study(name: str, url: str, lock: Path, *, maximize: bool) -> Study:
         KglError: the database cannot be opened (1).
     """
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    file = lock.with_suffix(".db").as_posix()
     try:
         with filelock.FileLock(lock):
             study = optuna.create_study(
                 study_name=name,
-                storage=open_storage(url or f"sqlite:///{lock.with_suffix('.db').as_posix()}"),
+                storage=open_storage(url or URL.create("sqlite", database=file).render_as_string()),
                 pruner=optuna.pruners.MedianPruner(),
                 direction="maximize" if maximize else "minimize",
                 load_if_exists=True,
@@ -63,7 +64,7 @@ def open_study(name: str, url: str, lock: Path, *, maximize: bool) -> Study:
                 study.enqueue_trial({}, user_attrs={"changes": {}})
             return study
     except Exception as error:
-        where = "the database" if url else lock.with_suffix(".db")  # an address may hold a password
+        where = "the database" if url else file  # an address may hold a password
         raise KglError(f"the storage of trials, {where}: {type(error).__name__}: {reason(error)}.") from error
 
 

@@ -24,6 +24,7 @@ from kgl.tabular import Tabular
 from kgl.tabular.catalogue import CATALOGUE, check_model
 from kgl.tabular.spaces import SPACES, default_space
 from kgl.tune import suggest
+from kgl.tune_storage import open_study
 from kgl.tune_trials import as_typed
 from kgl.tune_verdict import luck
 from kgl.verdicts import RISK
@@ -307,3 +308,11 @@ def test_minutes_end_the_search_but_not_what_follows(tiny: Tiny) -> None:
     outcome = tune.tune(session, "logistic", trials=500, minutes=0.02)
     assert 0 < len(outcome.trials) < 500
     assert math.isfinite(outcome.run.cv_score or math.nan)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_folder_may_have_signs_of_an_address_in_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "per%20cent #?&"
+    folder.mkdir()
+    open_study("s", "", folder / "s.lock", maximize=True)
+    assert (folder / "s.db").is_file()
