@@ -12,7 +12,7 @@ from optuna import Study, Trial
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import event
+from sqlalchemy import URL, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from kgl.errors import KglError, reason
@@ -51,10 +51,10 @@ def open_study(name: str, url: str, lock: Path, *, maximize: bool) -> Study:
         KglError: the database cannot be opened (1).
     """
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    url = url or f"sqlite:///{lock.with_suffix('.db').as_posix()}"
+    file = lock.with_suffix(".db").as_posix()
     try:
         with filelock.FileLock(lock):
-            study = _create_study(name, url, maximize)
+            study = _create_study(name, url or URL.create("sqlite", database=file).render_as_string(), maximize)
             if not any(t.user_attrs.get("changes") == {} and t.state.name != "FAIL" for t in study.trials):
                 study.enqueue_trial({}, user_attrs={"changes": {}})
             return study
@@ -62,7 +62,7 @@ def open_study(name: str, url: str, lock: Path, *, maximize: bool) -> Study:
         driver = "add what talks to that database, such as: uv add 'psycopg[binary]' for postgresql://"
         raise KglError(f"the storage of trials: {reason(error.__cause__ or error)}; {driver}.") from error
     except Exception as error:
-        where = "the database" if url else lock.with_suffix(".db")  # an address may hold a password
+        where = "the database" if url else file  # an address may hold a password
         raise KglError(f"the storage of trials, {where}: {type(error).__name__}: {reason(error)}.") from error
 
 

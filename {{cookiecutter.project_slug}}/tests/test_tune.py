@@ -25,6 +25,7 @@ from kgl.tabular import Tabular
 from kgl.tabular.catalogue import CATALOGUE, check_model
 from kgl.tabular.spaces import SPACES, default_space
 from kgl.tune import suggest
+from kgl.tune_storage import open_study
 from kgl.tune_trials import as_typed
 from kgl.tune_verdict import luck
 from kgl.verdicts import RISK
@@ -315,3 +316,11 @@ def test_a_database_whose_driver_is_absent_is_named_with_what_to_add(tiny: Tiny)
     result = tiny.kgl("tune", "logistic", "--storage", "oracle+oracledb://someone:s3cret@nowhere/trials")
     assert result.status == 1 and "No module named 'oracledb'; add what talks to that database" in result.err
     assert "s3cret" not in result.err
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_folder_may_have_signs_of_an_address_in_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "per%20cent #?&"
+    folder.mkdir()
+    open_study("s", "", folder / "s.lock", maximize=True)
+    assert (folder / "s.db").is_file()
