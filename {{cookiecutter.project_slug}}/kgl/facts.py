@@ -284,11 +284,7 @@ def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str, shown: s
         return "binary", f"two labels: {' and '.join(in_label_order(as_labels(values[0]).unique()))}", True
     words = {word for label in as_labels(values[0]).unique() for word in re.split(r"[ ,;|]+", label)}
     if not numbers and 2 * len(words) <= different:
-        return (
-            "multiclass",
-            f"{different} sets of {len(words)} labels, each set as one label: no other is predicted",
-            False,
-        )
+        return "multiclass", f"{different} sets of {len(words)} labels, each set taken as one label", False
     if not numbers or takes:
         return "multiclass", f"{different} labels" + (f", and the metric {metric}" if numbers else " as text"), True
     if any(" " in text for text in shown):
