@@ -14,6 +14,7 @@ MOST = 0.95  # of them must fit
 GROUPS, LARGE = 10, 50  # fewer levels are no groups, unless each has so many rows
 TIMES = re.compile(r"date|time|year|month|week|day|hour|stamp|period|quarter|season|dt$", re.IGNORECASE)
 CODES = re.compile(r"code|class|type|cat|zone|region|store|shop|zip|id$|_id|group", re.IGNORECASE)
+PEOPLE = re.compile(r"(patient|subject|driver|person|participant|speaker)[ _]?(id|no|code)?", re.IGNORECASE)
 Note = tuple[str, tuple[str, ...], str]
 
 
@@ -99,18 +100,20 @@ def id_prefix(rows: pd.DataFrame) -> pd.Series:
 def find_group(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) -> str:
     """The column whose values repeat within train and within test but never in both, so that folds must do likewise.
 
-    Of several the one with fewest values; empty where there is none.
+    Of several the one with fewest values; empty where there is none. Of people test need not tell who they are.
     """
     found: dict[str, int] = {}
     for column in train:
-        if column in target or column not in test:
+        people = bool(PEOPLE.fullmatch(str(column)))
+        if column in target or not (column in test or people):
             continue
-        inside, outside = train[column].dropna(), test[column].dropna()
+        inside, outside = train[column].dropna(), test.get(column, train[column][:0]).dropna()
         if (is_float_dtype(inside) and not _is_whole(inside)) or is_date(inside):
             continue
-        values, asked = set(inside.unique().tolist()), set(outside.unique().tolist())
-        sizes = len(inside) / max(len(values), 1), len(outside) / max(len(asked), 1)
-        many = min(len(values), len(asked)) >= GROUPS or (2 * len(values) >= GROUPS and min(sizes) > LARGE)
-        if many and min(sizes) > 1.2 and len(inside) > MOST * len(train) and values.isdisjoint(asked):
-            found[str(column)] = len(values)
+        parts = [inside] if people else [inside, outside]  # test may hold few people, or a row of each
+        levels = [part.nunique() for part in parts]
+        size = min(len(part) / max(n, 1) for part, n in zip(parts, levels, strict=True))
+        many = min(levels) >= GROUPS or (2 * levels[0] >= GROUPS and size > LARGE)
+        if many and size > 1.2 and len(inside) > MOST * len(train) and not inside.isin(outside).any():
+            found[str(column)] = levels[0]
     return min(found, key=found.__getitem__, default="")

@@ -104,6 +104,9 @@ def find_facts(
     notes = find_notes(files.train, files.test, (*book.competition.id, *target))
     pictures = of_kind(book.competition.kind, "image_rows")  # they are features enough
     told = [(key, value, why) for key, value, why in notes if value and not (pictures and key == "features")]
+    seen = {*book.competition.id, *target, book.competition.images.column}
+    if pictures and (beside := tuple(str(c) for c in files.train if c in files.test and c not in seen)):
+        told.append(("beside the pictures", beside, "networks do not see them; Embeddings(columns=...) does"))
     if lost := int(files.train[list(target)].isna().any(axis=1).sum()):
         told.append(("no target", (f"{lost:,} rows",), "of train lack it" + (": left out" if len(target) == 1 else "")))
     return [*book.facts, *(Fact(key, value, why, kept=False) for key, value, why in told)]
@@ -117,7 +120,8 @@ def _add_folds(book: _Book, files: _Files) -> None:
         book.add("folds.time", time, "test comes later than train", sure=False)
     elif not known.scheme and not known.time and (group := _group(book.competition, files)):
         what = "the ids' first part repeats, none is" if ":" in group else "its values repeat, and none is"
-        book.add("folds.group", group, f"{what} in both train and test", sure=False)
+        where = "in both train and test" if ":" in group or group in files.test else "known of test"
+        book.add("folds.group", group, f"{what} {where}", sure=False)
     if book.competition.folds.time:
         book.add("folds.scheme", "time", "each fold is validated by models of the rows before it")
     elif book.competition.folds.group:
@@ -129,7 +133,7 @@ def _add_folds(book: _Book, files: _Files) -> None:
 
 def _group(competition: Competition, files: _Files) -> str:
     ids = competition.id
-    if len(ids) == 1 and all(ids[0] in part for part in (files.train, files.test)):
+    if len(ids) == 1 and all(ids[0] in part and part[ids[0]].is_unique for part in (files.train, files.test)):
         train, test = (id_prefix(part.assign(**{ID: part[ids[0]].astype(str)})) for part in (files.train, files.test))
         if find_group(train.to_frame(), test.to_frame(), ()):
             return f"{id_prefix.__module__}:{id_prefix.__name__}"
@@ -277,6 +281,9 @@ def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str, shown: s
         return "ordinal" if metric == "qwk" else "regression", f"{different} numbers, and the metric {metric}", True
     if different == 2:
         return "binary", f"two labels: {' and '.join(in_label_order(as_labels(values[0]).unique()))}", True
+    words = {word for label in as_labels(values[0]).unique() for word in re.split(r"[ ,;|]+", label)}
+    if not numbers and 2 * len(words) <= different:
+        return "multiclass", f"{different} sets of {len(words)} labels, each set taken as one label", False
     if not numbers or takes:
         return "multiclass", f"{different} labels" + (f", and the metric {metric}" if numbers else " as text"), True
     if any(" " in text for text in shown):

@@ -23,6 +23,7 @@ from kgl.paths import Workspace, find_workspace, use_workspace
 from kgl.target import Target, find_target
 
 ID = "__id__"
+AGAIN = " #"  # between an id and a number, where several rows (pictures of a patient) share the id
 EXTERNAL = "external"
 ARCHIVES = (".zip", ".gz", ".bz2", ".xz")
 NO_VALUE = ("nan", "NaN", "<NA>", "#N/A")

@@ -45,3 +45,11 @@ def test_groups_are_found_only_where_none_is_in_both() -> None:
     assert find_group(train, test.assign(patient=[80 + i // 3 for i in range(45)]), ()) == "patient"
     assert find_group(train, test.assign(patient=[29 + i // 3 for i in range(45)]), ()) == ""
     assert find_group(train.assign(patient=range(90)), test, ()) == ""  # nothing repeats
+
+
+def test_people_are_groups_also_where_test_does_not_tell_them_or_has_few() -> None:
+    train = pd.DataFrame({"PatientID": [i // 3 for i in range(90)], "Patient Age": [i % 15 for i in range(90)]})
+    assert find_group(train, pd.DataFrame({"x": range(9)}), ()) == "PatientID"
+    assert find_group(train, pd.DataFrame({"PatientID": [91, 92, 93]}), ()) == "PatientID"
+    assert find_group(train, pd.DataFrame({"PatientID": [29, 92, 93]}), ()) == ""
+    assert find_group(train.drop(columns="PatientID"), pd.DataFrame({"x": range(9)}), ()) == ""

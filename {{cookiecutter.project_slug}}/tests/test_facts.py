@@ -180,6 +180,16 @@ def test_a_column_a_class_points_to_the_column_that_holds_the_classes(fresh: Tin
     assert (found["target"], found["task"], found["metric"]) == (("kind",), "multiclass", "logloss")
 
 
+def test_labels_that_are_sets_are_not_sure(fresh: Tiny) -> None:
+    train = fresh.frame("train.csv")
+    few, names = ["a", "b", "a b", "c", "a c", "c a b"], ["early blight", "late blight", "leaf spot"]
+    for labels, sure in ((few, False), (names, True)):
+        fresh.save("train.csv", train.assign(label=[labels[i % len(labels)] for i in range(len(train))]))
+        found = find_facts(fresh.workspace, Competition(slug="tiny", target=("label",)), {})
+        task = next(fact for fact in found if fact.key == "task")
+        assert (task.value, task.sure, "sets of 3 labels" in task.why) == ("multiclass", sure, not sure)
+
+
 def test_files_are_found_by_name_wherever_they_lie(fresh: Tiny) -> None:
     raw = fresh.root / "data" / "raw"
     (raw / "sub").mkdir()

@@ -17,18 +17,19 @@ from kgl.competition import Competition, data_root, load_competition
 from kgl.errors import KglError, usage
 from kgl.image.pixels import unfold
 from kgl.paths import Workspace, find_workspace
-from kgl.tables import ID, Data, labels_of, numbered, read_table, text_ids
+from kgl.tables import AGAIN, ID, Data, labels_of, numbered, read_table, text_ids
 
 PATH = "path"
 SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|webp|gif|bmp|tiff?|avif|jp2|ppm|pgm)$", re.IGNORECASE)
-PACKED = re.compile(r"\.(7z|tar|tgz|tar\.\w+)$", re.IGNORECASE)
+PACKED = re.compile(r"\.(7z|zip|tar|tgz|tar\.\w+)$", re.IGNORECASE)
 Part = Literal["train", "test"]
 
 
 def read_images(part: Part) -> pd.DataFrame:
     """The rows of this workspace's contest, for load() in contest.py; see `image_rows`."""
     workspace = find_workspace()
-    return image_rows(workspace, load_competition(workspace), part)
+    rows, target = image_rows(workspace, competition := load_competition(workspace), part), competition.target
+    return rows.dropna(subset=list(target)) if part == "train" and len(target) == 1 and target[0] in rows else rows
 
 
 def image_rows(workspace: Workspace, competition: Competition, part: Part) -> pd.DataFrame:
@@ -78,12 +79,13 @@ def list_files(root: Path, folder: str) -> tuple[list[str], list[str]]:
 
 
 def unpack_first(root: Path) -> str:
-    """What to do where there are no pictures: archives other than zip are not unpacked by `kgl download`."""
+    """What to do where there are no pictures: archives are still packed, zip where it was not `kgl download`."""
     packed = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if PACKED.search(path.name))
     if not packed:
         return "run kgl download,"
-    tool = "uvx py7zr x" if packed[0].lower().endswith(".7z") else "tar xf"
-    return f"{packed[0]} is still packed: in {root}, run {tool} {packed[0]} (and so for others),"
+    tools = {".7z": "uvx py7zr x {}", ".zip": "python -m zipfile -e {} ."}
+    tool = tools.get(Path(packed[0]).suffix.lower(), "tar xf {}").format(packed[0])
+    return f"{packed[0]} is still packed: in {root}, run {tool} (and so for others),"
 
 
 class Lookup:
@@ -152,8 +154,11 @@ def _rows_of_pixels(workspace: Workspace, root: Path, competition: Competition, 
 
 
 def _with_ids(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Rows that share an id get its number besides, see `kgl.tables.AGAIN`."""
     ids = text_ids(rows, columns)
-    if ids is None or ids.duplicated().any():
+    if ids is not None and ids.duplicated().any():
+        ids = ids + AGAIN + ids.groupby(ids).cumcount().astype("str")
+    if ids is None:
         ids = pd.Series(numbered("r", range(1, len(rows) + 1)), index=rows.index, dtype="str")
     return rows.assign(**{ID: ids})[[ID, *rows.columns.drop(ID, errors="ignore")]]
 

@@ -25,6 +25,7 @@ PATTERNS = (  # the label before the number, behind it, and with nothing between
 LOOK_AT = 2000  # rows of a table, or files
 ENOUGH = 0.9  # of these must fit
 PIXELS = re.compile(r"^(pix\w*?)\d+$", re.IGNORECASE)
+DRAWN = re.compile(r"(?<![a-z])rle(?![a-z])|encoded_?pixels|prediction_?string|bbox", re.IGNORECASE)
 Found = tuple[str, Any, str]  # a dotted key, its value, and why
 Tables = Mapping[str, pd.DataFrame]
 
@@ -35,21 +36,26 @@ def find_layout(workspace: Workspace, competition: Competition) -> Iterator[Foun
     A table whose column names the files comes first, then a folder a class, then labels in the files' names.
 
     Raises:
-        KglError: there are no pictures.
+        KglError: there are no pictures, or masks or boxes are asked for.
     """
     root, known = data_root(workspace, competition), competition.images
     files = [file for file in list_files(root, "")[0] if SUFFIX.search(file)]
     tables = dict(_tables(root))
-    sample = competition.files.sample_submission or _named(tables, "sample|submission")
+    sample = competition.files.sample_submission or _named(tables, "sample|submission") or _named(tables, "benchmark")
     if sample:
         yield "files.sample_submission", sample, "by its name"
-    wanted = [str(name) for name in tables.pop(sample, ())] or ["id", "label"]
+    asked = tables.pop(sample, pd.DataFrame(columns=["id", "label"]))
+    wanted, train = list(map(str, asked)), competition.files.train
+    tables = dict(sorted(tables.items(), key=lambda t: (t[0] != train, -len({*wanted[1:]} & {*t[1]}))))  # labels first
+    if not competition.target and (drawn := next(filter(DRAWN.search, wanted), "")):
+        raise KglError(f"{sample} asks for {drawn}: masks and boxes are not supported, labels of whole pictures are.")
     if not files:
         yield from _pixels(tables, root)
         return
     train_dir, test_dir = known.train_dir or _part_dir(files, "train"), known.test_dir or _part_dir(files, "test")
     train_dir = train_dir or _common(file for file in files if not test_dir or not file.startswith(test_dir + "/"))
     test_dir = test_dir or _common(file for file in files if not file.startswith(train_dir + "/")) or train_dir
+    test_dir = known.test_dir or _with_all(asked.iloc[:, 0], files, test_dir)
     train_files, test_files = _below(files, train_dir), _below(files, test_dir)
     found = None if known.layout in ("folder", "filename") else _find_table(tables, train_files, train_dir)
     if not found and not known.train_dir:
@@ -61,10 +67,11 @@ def find_layout(workspace: Workspace, competition: Competition) -> Iterator[Foun
         yield "images.layout", "csv", f"{train} names the pictures"
         yield "images.column", column, f"its values are files in {train_dir or root.name}"
         yield "files.train", train, "it names the training pictures"
-        others = {name: table for name, table in tables.items() if name != train and column in table}
+        others = {name: table for name, table in tables.items() if column in table and not {*tables[train]} <= {*table}}
         if test := _find_table(others, test_files, test_dir):
             yield "files.test", test[0], "it names the test pictures"
-        yield "id", (wanted[0] if wanted[0] in tables[test[0] if test else train] else column,), "it names the rows"
+        alike = (name for name in tables[test[0] if test else train] if str(name).lower() == wanted[0].lower())
+        yield "id", (str(next(alike, column)),), "it names the rows"
         return
     yield from _from_names([inside(file, train_dir) for file in train_files])
     yield "id", (wanted[0],), "first column of the sample submission" if sample else "the files' names"
@@ -84,8 +91,9 @@ def _from_names(names: Sequence[str]) -> Iterator[Found]:
             yield "images.pattern", pattern, f"{len(labels)} labels: {some(sorted(labels), 4)}"
             return
     raise KglError(
-        f"no labels found: no table names the training pictures, they lie in no class folders, and their names "
-        f"({', '.join(names[:3])}) hold none. Say images.train_dir=, images.layout=, images.column= or images.pattern=."
+        "no labels found: no table names the training pictures, they lie in no class folders, and their names "
+        f"({', '.join(names[:3])}) hold none. Pictures as targets and several files a row are not supported; "
+        "else say images.train_dir=, images.layout=, images.column= or images.pattern=."
     )
 
 
@@ -99,7 +107,9 @@ def _pixels(tables: Tables, root: Path) -> Iterator[Found]:
             yield "images.column", f"{match[1]}*", "they are written to data/cache once, as PNG files"
             yield f"files.{part}", name, "by its name"
     if not any(PIXELS.match(str(column)) for table in tables.values() for column in table):
-        raise KglError(f"{root} has no pictures; {unpack_first(root)} or put the contest's files there.")
+        raise KglError(
+            f"{root} has no pictures; {unpack_first(root)} or put files there (.dcm, .tfrec, .hdf5 are none)."
+        )
 
 
 def _part_dir(files: Iterable[str], word: str) -> str:
@@ -112,6 +122,15 @@ def _part_dir(files: Iterable[str], word: str) -> str:
         if not any(re.search(rf"(?i)/[^/]*{other}[^/]*/", file[len(folder) :]) for file in below):
             return folder
     return ""
+
+
+def _with_all(names: Iterable[str], files: Sequence[str], folder: str) -> str:
+    """The folder, or the one above it with every picture that is asked for, where parts lie beside each other."""
+    find = Lookup(files, ".")
+    with suppress(KglError):  # names that fit several files
+        if all(found := [find(name) for name in names]) and not set(found) <= {*_below(files, folder)}:
+            return _common(found) or "."
+    return folder
 
 
 def _common(files: Iterable[str]) -> str:
@@ -147,6 +166,8 @@ def _find_table(tables: Tables, files: Sequence[str], folder: str) -> tuple[str,
         for column in table.columns[:20]:
             values = table[column].astype("str")[:LOOK_AT]
             with suppress(KglError):  # names that fit several files name none
-                if len(values) and values.is_unique and sum(bool(find(v)) for v in values) >= ENOUGH * len(values):
+                if values.nunique() > ENOUGH * len(values) and sum(bool(find(v)) for v in values) >= ENOUGH * len(
+                    values
+                ):
                     return name, str(column)
     return None

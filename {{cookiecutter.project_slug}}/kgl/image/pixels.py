@@ -49,7 +49,9 @@ def _write_pictures(rows: pd.DataFrame, table: str, pattern: str, folder: Path) 
     if side * side != len(columns) or not side:
         raise KglError(f"{table} has {len(columns)} columns {pattern}, which make no square picture.")
     names = [f"{number:07d}.png" for number in range(len(rows))]
-    pictures = rows[columns].to_numpy().clip(0, 255).astype(np.uint8).reshape(-1, side, side)
+    # those from 0 to 1 would all be black
+    scale = 255 if (cells := rows[columns].to_numpy()).dtype.kind == "f" and cells.max(initial=0) <= 1 else 1
+    pictures = (cells * scale).round().clip(0, 255).astype(np.uint8).reshape(-1, side, side)
     for name, picture in zip(names, pictures, strict=True):
         Image.fromarray(picture).save(folder / name, compress_level=1)
     rows.drop(columns=columns).assign(path=names).to_parquet(folder / ROWS)

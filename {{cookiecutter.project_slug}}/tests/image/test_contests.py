@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from kgl.image.pixels import unfold
 from kgl.submission import check_run
 from tests.conftest import Tiny
 
@@ -201,6 +202,20 @@ SHAPES = {
         facts={"train_dir": "imgs/train", "test_dir": "imgs/test", "column": "img", "target": ["classname"]},
         line=rf"img_900\.jpg,{P},{P},{P}",
     ),
+    "mayo": Shape(  # two pictures a patient, a row a patient; a picture of train has no label
+        pictures=[f"train/r{i // 2}_{i % 2}.tif" for i in range(N)]
+        + [f"test/e{i // 2}_{i % 2}.tif" for i in range(2 * T)],
+        tables={
+            "train.csv": table(
+                "image_id,patient_id,label",
+                each(N, lambda i: (f"r{i // 2}_{i % 2}", f"r{i // 2}", "" if i == 5 else one_of("CE LAA", i // 2))),
+            ),
+            "test.csv": table("image_id,patient_id", each(2 * T, lambda i: (f"e{i // 2}_{i % 2}", f"e{i // 2}"))),
+            "sample_submission.csv": table("patient_id,CE,LAA", each(T, lambda i: (f"e{T - 1 - i}", 0.5, 0.5))),
+        },
+        facts={"id": ["patient_id"], "column": "image_id", "target": ["label"], "group": "patient_id"},
+        line=rf"e5,{P},{P}",
+    ),
     "one-folder-for-all": Shape(
         pictures=[f"data/training_set/train/{one_of('a b', i)}/{i}.webp" for i in range(N)]
         + [f"data/training_set/test/{100 + i}.webp" for i in range(T)],
@@ -263,6 +278,20 @@ def test_from_the_files_to_a_checked_submission(name: str, tmp_path: Path, monke
     assert len(lines) == T + 1 and re.fullmatch(shape.line, lines[1]), lines[:2]
 
 
+def test_rows_of_one_id_are_submitted_as_their_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = made(tmp_path / "any", SHAPES["mayo"])
+    monkeypatch.chdir(workspace.root)
+    assert workspace.kgl("init", "--yes").status == 0
+    assert workspace.kgl("train", "tiny").status == 0
+    folder = workspace.root / "runs/tiny-001"
+    test = pd.read_parquet(folder / "test.parquet").set_index("id")["p_CE"]
+    sent = pd.read_csv(folder / "submission.csv", index_col="patient_id")["CE"]
+    assert list(sent.index) == [f"e{i}" for i in range(T - 1, -1, -1)] and len(test) == 2 * T
+    assert all(np.isclose(sent[f"e{i}"], test[[f"e{i} #0", f"e{i} #1"]].mean()) for i in range(T))
+    fold = pd.read_parquet(workspace.root / "data/folds.parquet")
+    assert len(fold) == N - 1 and (fold.groupby(fold["id"].str.split(" #").str[0])["fold"].nunique() == 1).all()
+
+
 def test_equal_pictures_stay_in_one_fold_and_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = made(tmp_path / "any", SHAPES["cifar-10"])
     monkeypatch.chdir(workspace.root)
@@ -282,10 +311,13 @@ def test_equal_pictures_stay_in_one_fold_and_are_told(tmp_path: Path, monkeypatc
 def test_what_is_still_packed_is_named_with_the_command_that_unpacks_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace = made(tmp_path / "any", Shape((), {}, "", {"trainLabels.csv": "id,label\n1,a\n"}, strays=("train.7z",)))
+    shape = Shape((), {}, "", {"trainLabels.csv": "id,label\n1,a\n"}, strays=("train.7z", "train.zip"))
+    workspace = made(tmp_path / "any", shape)
     monkeypatch.chdir(workspace.root)
     done = workspace.kgl("init", "--yes")
     assert done.status == 1 and "uvx py7zr x train.7z" in done.err
+    (workspace.root / "data/raw/train.7z").unlink()
+    assert "python -m zipfile -e train.zip ." in workspace.kgl("init", "--yes").err
 
 
 def test_a_kind_that_the_workspace_lacks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,3 +341,11 @@ def test_pixels_in_columns_are_written_as_pictures_once(tmp_path: Path, monkeypa
     before = first.stat().st_mtime_ns
     assert workspace.kgl("folds").status == 0
     assert first.stat().st_mtime_ns == before
+
+
+def test_pixels_from_0_to_1_are_not_all_black(tmp_path: Path) -> None:
+    cells = np.linspace(0, 1, 32).reshape(2, 16).round(3)
+    pd.DataFrame(cells).add_prefix("pixel").to_csv(tmp_path / "train.csv", index=False)
+    rows, folder = unfold(tmp_path / "train.csv", "pixel*", tmp_path)
+    shown = np.asarray(Image.open(folder / rows["path"][1]))
+    assert np.abs(shown - 255 * cells[1].reshape(4, 4)).max() < 1

@@ -222,6 +222,55 @@ def test_a_table_that_names_files_is_found(contest: Contest) -> None:
     }
 
 
+def test_a_table_may_repeat_a_row_and_the_one_with_the_labels_is_taken(contest: Contest) -> None:
+    names = [*range(30), 7]
+    contest.files(*(f"train/{i}.jpg" for i in range(30)), *(f"test/{i}.jpg" for i in range(40, 45)))
+    contest.table("train.csv", "id,site\n" + "".join(f"{i},x\n" for i in names))
+    contest.table("train_labels.csv", "id,cat,dog\n" + "".join(f"{i},0,1\n" for i in names))
+    contest.table("form_of_submission.csv", "id,cat,dog\n" + "".join(f"{i},0,0\n" for i in range(40, 45)))
+    assert contest.layout()["files.train"] == "train_labels.csv"
+    assert contest.layout(files=Files(train="train.csv"))["files.train"] == "train.csv"
+
+
+def test_test_pictures_in_two_folders_are_found_from_the_folder_above(contest: Contest) -> None:
+    contest.files(*(f"train/{label}/{label}{i}.jpg" for label in "ab" for i in range(4)))
+    contest.files(*(f"test/one/x{i}.jpg" for i in range(6)), "test/two/y0.jpg")
+    contest.table("sample.csv", "id,label\n" + "".join(f"x{i},a\n" for i in range(6)) + "y0,a\n")
+    assert contest.layout()["images.test_dir"] == "test"
+    (contest.raw / "test/two").rename(contest.raw / "test_more")
+    assert contest.layout()["images.test_dir"] == "."
+    contest.files("train/a/y0.jpg")  # a name in both is nobody's proof
+    assert contest.layout()["images.test_dir"] == "test"
+
+
+def test_a_form_called_benchmark_is_the_sample_and_no_test_table(contest: Contest) -> None:
+    contest.files(*(f"train/{i}.jpg" for i in range(9)), *(f"test/{i}.jpg" for i in range(20, 25)))
+    contest.table("solutions.csv", "GalaxyID,a\n" + "".join(f"{i},0.{i}\n" for i in range(9)))
+    for name in ("zeros", "ones"):
+        contest.table(f"all_{name}_benchmark.csv", "GalaxyID,a\n" + "".join(f"{i},1\n" for i in range(20, 25)))
+    found = contest.layout()
+    assert (found["files.sample_submission"], found["files.train"]) == ("all_ones_benchmark.csv", "solutions.csv")
+    assert "files.test" not in found
+
+
+def test_the_id_may_be_spelt_otherwise_in_the_submission(contest: Contest) -> None:
+    contest.files(*(f"train/{i}.jpg" for i in range(9)), *(f"test/{i}.jpg" for i in range(20, 25)))
+    contest.table("train.csv", "file_name,id,kind\n" + "".join(f"{i}.jpg,n{i},a\n" for i in range(9)))
+    contest.table("test.csv", "file_name,id\n" + "".join(f"{i}.jpg,n{i}\n" for i in range(20, 25)))
+    contest.table("sample.csv", "Id,Predicted\n" + "".join(f"n{i},a\n" for i in range(20, 25)))
+    found = contest.layout()
+    assert (found["id"], found["images.column"]) == (("id",), "file_name")
+
+
+@pytest.mark.parametrize("column", ["rle_mask", "EncodedPixels", "PredictionString", "rle"])
+def test_masks_and_boxes_are_refused_and_not_taken_for_classes(column: str, contest: Contest) -> None:
+    contest.files(*(f"train/{kind}/{i}.png" for kind in ("images", "masks") for i in range(6)), "test/images/9.png")
+    contest.table("train.csv", f"id,{column}\n" + "".join(f"{i},1 2\n" for i in range(6)))
+    contest.table("sample.csv", f"id,{column}\n9,1 1\n")
+    with pytest.raises(KglError, match=f"asks for {column}: masks and boxes are not supported"):
+        contest.layout()
+
+
 def test_one_folder_for_train_and_test_is_found_with_both_tables(contest: Contest) -> None:
     contest.files(*(f"images/Train_{i}.jpg" for i in range(9)), *(f"images/Test_{i}.jpg" for i in range(5)))
     contest.table("train.csv", "image_id,rust,scab\n" + "".join(f"Train_{i},0,1\n" for i in range(9)))
