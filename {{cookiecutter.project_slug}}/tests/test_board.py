@@ -129,6 +129,7 @@ def test_the_command_shows_it_all(tiny: Tiny) -> None:
     assert "worse~" in lines[2] and "0.0" in lines[2]
     assert lines[3].startswith("~: by fold scores alone")
     assert lines[4] == "1 runs of other folds or of another metric than accuracy are left out."
+    assert "worse~ -0.50000 p 0.000" in tiny.kgl("board", "--wide").out
     ranked = json.loads(tiny.kgl("board", "--json").out)
     assert [one["run"] for one in ranked] == ["good-001", "poor-001"] and ranked[1]["against_best"]["word"] == "worse"
 

@@ -112,8 +112,9 @@ def predict(run: str) -> None:
 
 @click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN] [RUN]")
+@click.option("--wide", is_flag=True, help="All columns: standard errors, gains, private scores.")
 @json_option
-def board(runs: tuple[str, ...], as_json: bool) -> None:
+def board(runs: tuple[str, ...], wide: bool, as_json: bool) -> None:
     """Runs, best first, each against the best and its parent; one run in full; two side by side."""
     from kgl.board import make_board
     from kgl.cli.show import show_board, show_pair, show_run
@@ -135,6 +136,6 @@ def board(runs: tuple[str, ...], as_json: bool) -> None:
     competition.require("metric")
     found = make_board(workspace, competition.metric, current_hash(workspace, competition.folds))
     if not as_json:
-        return show_board(found, competition.metric)
+        return show_board(found, competition.metric, wide=wide)
     lines = [asdict(line) | {"standard_error": line.run.standard_error} for line in found.lines]
     print_json([line.pop("run") | line for line in lines])

@@ -15,10 +15,13 @@ from kgl.verdicts import Verdict
 from kgl.wording import cv, rule_in_words, show, took, verdict_in_words
 
 
-def show_board(board: Board, metric: str) -> None:
+def show_board(board: Board, metric: str, *, wide: bool) -> None:
     """The ranked runs, what is not ranked, and what to do next."""
     header = ["#", "run", f"CV {metric}", "vs best", "vs parent", "public", "time", "what changed"]
-    rows = [_cells(place, line) for place, line in enumerate(board.lines, 1)]
+    if wide:
+        header[3:3] = ["error", "out of fold"]
+        header[-2:-2] = ["private"]
+    rows = [_cells(place, line, wide) for place, line in enumerate(board.lines, 1)]
     for run in board.unranked:
         on = f"goes on with: {run.command}" if run.status == "stopped" and run.command else run.note
         rows.append(["", run.run, run.status, *[""] * (len(header) - 4), on])
@@ -37,16 +40,20 @@ def show_board(board: Board, metric: str) -> None:
     click.echo(following if board.lines else "No complete run yet: uv run kgl baseline")
 
 
-def _cells(place: int, line: Line) -> list[str]:
+def _cells(place: int, line: Line, wide: bool) -> list[str]:
     run = line.run
-    spread = f" ± {run.cv_std:.4f}" if run.cv_std is not None else ""
-    words = ["best" if place == 1 else _word(line.against_best), _word(line.against_parent)]
-    said = run.note or line.changed
-    return [str(place), run.run, show(run.cv_score) + spread, *words, line.public, took(run.seconds), said]
+    spread = f" ± {run.cv_std:.{5 if wide else 4}f}" if run.cv_std is not None else ""
+    cells = [str(place), run.run, show(run.cv_score) + spread]
+    cells += [show(run.standard_error), show(run.oof_score)] if wide else []
+    cells += ["best" if place == 1 else _word(line.against_best, wide), _word(line.against_parent, wide), line.public]
+    said = "; ".join(filter(None, (run.note, line.changed))) if wide else run.note or line.changed
+    return [*cells, *([line.private] if wide else []), took(run.seconds), said]
 
 
-def _word(verdict: Verdict | None) -> str:
-    return verdict.word + "~" * (not verdict.rows) if verdict else ""
+def _word(verdict: Verdict | None, wide: bool) -> str:
+    if verdict is None:
+        return ""
+    return verdict.word + "~" * (not verdict.rows) + (f" {verdict.gain:+.5f} p {verdict.p:.3f}" if wide else "")
 
 
 def show_run(workspace: Workspace, run: Run) -> None:
