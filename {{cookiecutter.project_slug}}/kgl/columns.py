@@ -29,11 +29,22 @@ def find_notes(train: pd.DataFrame, test: pd.DataFrame, known: Sequence[str]) ->
     yield "dates", _names(dates), "texts that are dates"
     yield "text", _names(texts), "words, nearly different in every row"
     rest = [c for c in shared if c not in dates and c not in texts]
+    yield "like ids", _names(c for c in rest if _like_id(train[c])), "a value a row: they tell nothing, or too much"
     yield "codes", _names(c for c in rest if is_code(train[c])), "whole numbers that may be categories"
     empty = [c for c in shared if train[c].isna().all() or test[c].isna().all()]
     yield "empty", _names(empty), "without any value in train or in test"
     if not shared:
         yield "features", ("none",), "train and test share no column: join further tables in contest.py"
+    elif equal := _equal_rows(train[shared]):
+        yield "duplicates", (f"{equal:,} rows",), "equal to another in all columns but id and target"
+
+
+def _equal_rows(rows: pd.DataFrame) -> int:
+    """How many rows equal one before them; numbers, which are fast, leave few rows to compare the texts of."""
+    for part in (rows.select_dtypes("number"), rows):
+        if part.shape[1]:
+            rows = rows.loc[pd.util.hash_pandas_object(part.loc[rows.index], index=False).duplicated(keep=False)]
+    return int(pd.util.hash_pandas_object(rows, index=False).duplicated().sum())
 
 
 def _names(columns: Iterator[object] | Sequence[object]) -> tuple[str, ...]:
@@ -60,6 +71,12 @@ def is_prose(values: pd.Series) -> bool:
     seen = values.dropna().astype(str)[:LOOK_AT]
     words = seen.str.count(r"\s+\S").mean() + 1 if len(seen) else 0
     return bool(words >= 4 and seen.nunique() > 0.5 * len(seen))
+
+
+def _like_id(values: pd.Series) -> bool:
+    seen = values.dropna()
+    different = not is_float_dtype(seen) and len(seen) > 20 and seen[:LOOK_AT].is_unique
+    return different and seen.nunique() > MOST * len(seen)
 
 
 def _is_whole(values: pd.Series) -> bool:

@@ -275,7 +275,7 @@ def test_init_tells_of_columns_and_writes_only_facts(fresh: Tiny) -> None:
     fresh.save("test.csv", test.assign(name=[f"m{i}" for i in range(20)]))
     done = fresh.kgl("init", "--yes")
     assert done.status == 0, done.err
-    assert "train only" in done.out and "secret" in done.out
+    assert "train only" in done.out and "secret" in done.out and "like ids" in done.out
     assert "secret" not in (fresh.root / "competition.toml").read_text()
 
 
