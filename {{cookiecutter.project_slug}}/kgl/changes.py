@@ -2,12 +2,13 @@
 
 import ast
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kgl.identity import plain_syntax
 from kgl.paths import Workspace
-from kgl.runs import Run, run_folder
+from kgl.runs import Run, list_runs, run_folder
 
 
 def what_changed(workspace: Workspace, run: Run, parent: Run | None) -> str:
@@ -60,6 +61,35 @@ def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, Any, Any]]
         found = [differences(old.get(k, "-"), new.get(k, "-"), f"{key}.{k}" if key else k) for k in keys]
         return [difference for part in found for difference in part]
     return [] if old == new else [(key, old, new)]
+
+
+def find_parent(workspace: Workspace, run: Run, source: str) -> str:
+    """The run of the same experiment that differs least, the latest of several; else that of the likeliest source.
+
+    Runs of other folds or another metric do not compare, and are nobody's parent.
+    """
+    import difflib
+
+    kind = (run.kind, run.metric, run.identity.get("folds"))
+    scored = [r for r in list_runs(workspace) if r.run != run.run and r.cv_score is not None]
+    earlier = [r for r in scored if (r.kind, r.metric, r.identity.get("folds")) == kind]
+    same = [r for r in earlier if r.experiment == run.experiment]
+    if same:
+        return min(reversed(same), key=partial(_distance, run)).run
+    likeness = {}
+    for other in {r.experiment: r for r in earlier}.values():
+        path = run_folder(workspace, other.run) / "source" / "experiments" / f"{other.experiment}.py"
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            likeness[other.run] = difflib.SequenceMatcher(None, source, text, autojunk=False).ratio()
+    best = max(likeness, key=likeness.__getitem__, default="")
+    return best if best and likeness[best] > 0.3 else ""
+
+
+def _distance(run: Run, other: Run) -> int:
+    """How many settings differ; other code, and other data, count as one each."""
+    moved = [key for key in ("code", "data") if run.identity.get(key) != other.identity.get(key)]
+    return len(differences(other.config, run.config)) + len(moved)
 
 
 def _short(value: Any) -> str:

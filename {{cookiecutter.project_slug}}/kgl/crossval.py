@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kgl.changes import find_parent
 from kgl.clock import OutOfTime
 from kgl.cores import plan
 from kgl.decisions import decide_rows
@@ -18,7 +19,6 @@ from kgl.paths import write_text
 from kgl.runs import (
     Run,
     begin_run,
-    find_parent,
     is_finished,
     list_runs,
     now,

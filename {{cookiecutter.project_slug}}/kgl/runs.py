@@ -266,29 +266,6 @@ def made_again(path: Path) -> Iterator[None]:
         raise KglError(f"{path} cannot be read ({reason(error)}); {advice}.") from error
 
 
-def find_parent(workspace: Workspace, run: Run, source: str) -> str:
-    """The last scored run of the same experiment, else the run whose saved source is most like this one's.
-
-    Runs of other folds or another metric do not compare, and are nobody's parent.
-    """
-    import difflib
-
-    kind = (run.kind, run.metric, run.identity.get("folds"))
-    scored = [r for r in list_runs(workspace) if r.run != run.run and r.cv_score is not None]
-    earlier = [r for r in scored if (r.kind, r.metric, r.identity.get("folds")) == kind]
-    same = [r for r in earlier if r.experiment == run.experiment]
-    if same:
-        return same[-1].run
-    likeness = {}
-    for other in {r.experiment: r for r in earlier}.values():
-        path = run_folder(workspace, other.run) / "source" / "experiments" / f"{other.experiment}.py"
-        if path.is_file():
-            text = path.read_text(encoding="utf-8")
-            likeness[other.run] = difflib.SequenceMatcher(None, source, text, autojunk=False).ratio()
-    best = max(likeness, key=likeness.__getitem__, default="")
-    return best if best and likeness[best] > 0.3 else ""
-
-
 def git_state(root: Path) -> dict[str, Any]:
     """The commit that the workspace stands on and whether files differ from it; empty outside git."""
     try:

@@ -11,11 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kgl import __version__
+from kgl.changes import find_parent
 from kgl.crossval import score_run, write_oof, write_test
 from kgl.errors import KglError, usage
 from kgl.experiment import experiment_names
 from kgl.identity import short_hash
-from kgl.runs import Run, begin_run, find_parent, is_finished, now, open_run, read_run_file, save_run
+from kgl.runs import Run, begin_run, is_finished, now, open_run, read_run_file, save_run
 from kgl.session import Session
 from kgl.submission import check_run
 from kgl.tables import ID, read_table, text_ids

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kgl.changes import find_parent
 from kgl.errors import KglError
 from kgl.paths import Workspace
-from kgl.runs import Run, find_parent, list_runs, open_run, read_predictions, read_run, save_run, write_predictions
+from kgl.runs import Run, list_runs, open_run, read_predictions, read_run, save_run, write_predictions
 from tests.conftest import Tiny
 
 KEYS = """
@@ -22,8 +23,8 @@ git versions seconds peak_memory_mb command started ended blend
 """
 
 
-def wanted(experiment: str = "a", code: str = "1") -> Run:
-    return Run(run="", experiment=experiment, kind="tabular", identity={"code": code})
+def wanted(experiment: str = "a", code: str = "1", **config: Any) -> Run:
+    return Run(run="", experiment=experiment, kind="tabular", config=config, identity={"code": code})
 
 
 def finish(workspace: Workspace, run: Run, **values: Any) -> str:
@@ -118,7 +119,7 @@ def test_run_json_of_another_engine_is_read_and_a_broken_one_named(tiny: Tiny) -
             list_runs(tiny.workspace)
 
 
-def test_the_parent_is_the_last_scored_run_of_the_experiment_or_the_one_most_alike(tiny: Tiny) -> None:
+def test_the_parent_is_the_run_of_the_experiment_that_differs_least_or_the_one_most_alike(tiny: Tiny) -> None:
     scored = {"cv_score": 0.5, "status": "complete"}
     source = "experiment = Tabular(model='lightgbm', params={'learning_rate': 0.1})\n"
     for name, text in (("near", source.replace("0.1", "0.2")), ("far", "x = 1\n")):
@@ -130,6 +131,9 @@ def test_the_parent_is_the_last_scored_run_of_the_experiment_or_the_one_most_ali
     finish(tiny.workspace, wanted("new"), status="failed")
     finish(tiny.workspace, wanted("new", code="quick"), status="partial")
     assert find_parent(tiny.workspace, wanted("new"), source) == "new-001"
+    idea = finish(tiny.workspace, wanted("new", "2", C=2), **scored)  # it did not help: the next one starts afresh
+    assert find_parent(tiny.workspace, wanted("new", D=1), source) == "new-001"
+    assert find_parent(tiny.workspace, wanted("new", "2", C=2, D=1), source) == idea
 
 
 def test_missing_predictions_are_named(tiny: Tiny) -> None:

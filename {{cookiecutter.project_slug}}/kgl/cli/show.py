@@ -71,6 +71,7 @@ def show_run(workspace: Workspace, run: Run) -> None:
     if parent and run.fold_scores:
         verdict = verdict_in_words(evidence.verdict(run, parent), run, parent)
         lines.append(("against parent", f"{parent.run}: {verdict}"))
+    if parent:
         lines += [("changed", change) for change in ([] if run.blend else all_changes(workspace, run, parent))]
     if run.blend:
         lines += [("made of", members_of(run)), *(("worth", line) for line in worth_in_words(run))]

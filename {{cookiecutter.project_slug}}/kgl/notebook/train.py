@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from kgl.changes import find_parent
 from kgl.child import run_kgl
 from kgl.competition import load_competition
 from kgl.config import from_text
@@ -26,7 +27,7 @@ from kgl.notebook.push import BROKEN, fetch_output, find_notebook, follow, state
 from kgl.online.client import Kaggle
 from kgl.online.fetch import digest
 from kgl.paths import Workspace, use_workspace, whole_folder
-from kgl.runs import Run, find_parent, is_finished, list_runs, open_run, read_run_file, run_folder, save_run
+from kgl.runs import Run, is_finished, list_runs, open_run, read_run_file, run_folder, save_run
 from kgl.session import Say, open_session
 
 SPARE = 900.0  # seconds of a session, a tenth at most, for stopping, scoring what is done, and keeping the files
