@@ -283,7 +283,10 @@ def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str, shown: s
         return "binary", f"two labels: {' and '.join(in_label_order(as_labels(values[0]).unique()))}", True
     words = {word for label in as_labels(values[0]).unique() for word in re.split(r"[ ,;|]+", label)}
     if not numbers and 2 * len(words) <= different:
-        return "multiclass", f"{different} sets of {len(words)} labels, each set taken as one label", False
+        what = f"{different} sets of {len(words)} labels"
+        if shown and words.issuperset(word for cell in shown for word in cell.split()):
+            return "multilabel", f"{what}, parted by blanks", False
+        return "multiclass", f"{what}, each set taken as one label", False
     if not numbers or takes:
         return "multiclass", f"{different} labels" + (f", and the metric {metric}" if numbers else " as text"), True
     if any(" " in text for text in shown):
@@ -297,6 +300,10 @@ def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str, shown: s
 
 def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) -> tuple[str, str, bool]:
     metric, sure = metric_of(wording, files.train[list(target)])
+    if task == "multilabel" and len(target) == 1:
+        said = f'Kaggle: "{wording}"' if wording else "usual for sets of labels"
+        beta = 2 if re.search("beta|f ?2", wording, re.I) else 1
+        return f"f{beta}_samples", f"{said}; is it the same?", False
     if metric:
         return metric, f'Kaggle: "{wording}"' + ("" if sure else "; is it the same?"), sure
     look = f'Kaggle says "{wording}"' if wording else "look at the contest's Evaluation page"

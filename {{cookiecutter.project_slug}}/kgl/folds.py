@@ -257,9 +257,9 @@ def summary(folds: Folds, data: Data) -> pd.DataFrame:
         if data.target.one_label and len(data.target.labels) <= 6:
             shares = np.bincount(data.y[inside], minlength=len(data.target.labels)) / max(inside.sum(), 1)
             row |= {f"share of {name}": round(float(s), 4) for name, s in zip(data.target.labels, shares, strict=True)}
-        elif data.y.ndim > 1 and len(data.target.names) <= 6:
-            means = data.y[inside].mean(axis=0)
-            row |= {f"mean of {name}": round(float(m), 4) for name, m in zip(data.target.names, means, strict=True)}
+        elif data.y.ndim > 1 and data.y.shape[1] <= 6:
+            means, names = data.y[inside].mean(axis=0), data.target.labels or data.target.names
+            row |= {f"mean of {name}": round(float(m), 4) for name, m in zip(names, means, strict=True)}
         elif not data.target.one_label:
             row["target mean"] = float(np.mean(data.y[inside]))
         rows.append(row)

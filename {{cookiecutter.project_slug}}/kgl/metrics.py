@@ -10,6 +10,7 @@ import difflib
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -64,6 +65,16 @@ class Metric:
             return float(self.function(truth, label, count))
         return float(self.function(np.repeat(truth, count), np.repeat(label, count)))
 
+    @property
+    def of_columns(self) -> bool:
+        """Whether truth and predictions are (n, columns)."""
+        return self.name.startswith(MEAN) or self.name in OF_SETS
+
+    @property
+    def of_one_column(self) -> str:
+        """The name of its like for a single column."""
+        return "f1" if self.name in OF_SETS else self.name.removeprefix(MEAN)
+
     def gain(self, new: float, old: float) -> float:
         """By how much `new` is better than `old`: positive is better, whatever the direction."""
         return new - old if self.greater_is_better else old - new
@@ -80,8 +91,8 @@ class Metric:
         got = f"got y_true {truth.shape} and y_pred {predicted.shape}"
         if self.name in METRICS and truth.ndim != 1:
             raise usage(f"metric {self.name} scores one column, {got}; use {MEAN}{self.name}, the mean over columns")
-        if self.name.startswith(MEAN) and truth.ndim != 2:
-            raise usage(f"metric {self.name} scores several columns, {got}; use {self.name.removeprefix(MEAN)}")
+        if self.of_columns and truth.ndim != 2:
+            raise usage(f"metric {self.name} scores several columns, {got}; use {self.of_one_column}")
         column_a_class = self.takes == "probabilities" and (truth.ndim, predicted.ndim) == (1, 2)
         if len(truth) != len(predicted) or not (column_a_class or truth.shape == predicted.shape):
             raise KglError(f"metric {self.name} takes {self.takes} of the same rows as the truth, {got}; align them")
@@ -174,6 +185,12 @@ def r2(y_true: Array, y_pred: Array) -> float:
     return float("nan") if constant else float(1 - np.mean(np.square(y_true - y_pred)) / y_true.var())
 
 
+def _f_of_rows(y_true: Array, y_pred: Array, beta: float) -> float:
+    """The mean over rows of F beta of a row's labels, of (n, labels) 0 and 1; 0 of a row without any."""
+    right, true, guessed = (y_true & y_pred).sum(axis=1), y_true.sum(axis=1), y_pred.sum(axis=1)
+    return float(np.mean((1 + beta**2) * right / np.maximum(beta**2 * true + guessed, 1)))
+
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -201,6 +218,12 @@ METRICS = {
 }
 
 
+OF_SETS = {  # of several labels a row
+    f"f{beta}_samples": Metric(partial(_f_of_rows, beta=beta), True, "labels", "mean_logloss", f"f{beta}_samples")
+    for beta in (1, 2)
+}
+
+
 def get_metric(name: str) -> Metric:
     """The metric of a name: one of METRICS, `mean_<name>` over columns, or `contest:<name>`, your own in contest.py.
 
@@ -209,15 +232,15 @@ def get_metric(name: str) -> Metric:
     """
     if name.startswith(OWN):
         return _own_metric(name)
-    if name in METRICS:
-        return METRICS[name]
+    if found := METRICS.get(name) or OF_SETS.get(name):
+        return found
     if (one := METRICS.get(name.removeprefix(MEAN))) is not None:
         return _columnwise(one)
     nearest = difflib.get_close_matches(name.lower(), [*METRICS, *(MEAN + known for known in METRICS)], n=1)
     hint = f' (did you mean "{nearest[0]}"?)' if nearest else ""
     raise usage(
         f'metric "{name}" is unknown{hint}; known are {", ".join(METRICS)}, each also as {MEAN}<name> (the mean over '
-        f'columns), and "{OWN}<name>" for a Metric of your own in contest.py'
+        f'columns), {" and ".join(OF_SETS)} of sets of labels, and "{OWN}<name>" for a Metric of your own in contest.py'
     )
 
 

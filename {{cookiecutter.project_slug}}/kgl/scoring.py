@@ -42,9 +42,10 @@ def check_metric(metric: Metric, target: Target) -> None:
     if metric.takes not in of_task:
         mend = "kgl init task=regression" if classes else "kgl init metric=rmse"
         raise usage(f"metric {metric.name} takes {metric.takes}, but task {target.task} gives {of_task}: {mend}.")
-    if several != metric.name.startswith(MEAN):
-        other = MEAN + metric.name if several else metric.name.removeprefix(MEAN)
-        raise usage(f"metric {metric.name} does not score {len(target.names)} target columns: kgl init metric={other}.")
+    if several != metric.of_columns:
+        other = MEAN + metric.name if several else metric.of_one_column
+        what = "several columns" if several else "one column"
+        raise usage(f"metric {metric.name} does not score {what}: kgl init metric={other}.")
 
 
 def loss(metric: Metric, target: Target, y: Array, predictions: Array) -> float:

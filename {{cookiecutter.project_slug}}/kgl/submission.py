@@ -37,7 +37,7 @@ class Form:
     cells: for each other column either the texts it may hold, by label, or None where it holds numbers.
     prediction: for each other column the index of the prediction column that fills it.
     bounds: between which the numbers must lie: 0 and 1 for probabilities, from 0 where the metric takes logarithms.
-    places: how many labels a cell holds, the likeliest first.
+    places: how many labels a cell holds, the likeliest first; 0: as many as are decided, in their order.
     """
 
     columns: tuple[str, ...]
@@ -83,14 +83,16 @@ def find_form(
         cells=cells,
         prediction=dict.fromkeys(others, 0) if as_labels and target.one_label else _sources(target, others),
         bounds=_bounds(competition.metric, not as_labels and target.columns[0].startswith("p_")),
-        places=_places(set(sample[others[0]]), set(written)) if in_words and target.task == "multiclass" else 1,
+        places=_places(target, set(sample[others[0]]), set(written)) if in_words else 1,
     )
 
 
-def _places(shown: set[str], labels: set[str]) -> int:
+def _places(target: Target, shown: set[str], labels: set[str]) -> int:
     """How many labels are ranked in a cell of the sample, such as "14 3 92"."""
+    if target.task != "multiclass":
+        return int(target.task != "multilabel" or not target.labels)
     cells = [text.split() for text in shown - labels]
-    return max((len(cell) for cell in cells if labels.issuperset(cell)), default=1)
+    return max([len(cell) for cell in cells if labels.issuperset(cell)] + [1])
 
 
 def _bounds(metric: str, probability: bool) -> tuple[float, float]:
@@ -171,6 +173,11 @@ def build_submission(form: Form, target: Target, predictions: pd.DataFrame, rule
         elif form.places > 1:
             ranked = np.array(list(words.values()), dtype=object)[np.argsort(-values, axis=1, kind="stable")]
             built[column] = [" ".join(row) for row in ranked[:, : form.places]]
+        elif not form.places:
+            names, chosen = np.array(list(words.values()), dtype=object), codes.astype(bool)
+            none = ~chosen.any(axis=1)  # they would be empty cells: the likeliest then
+            chosen[none, values[none].argmax(axis=1)] = True
+            built[column] = [" ".join(names[row]) for row in chosen]
         else:
             built[column] = np.array(list(words.values()), dtype=object)[codes if codes.ndim == 1 else codes[:, source]]
     return built[list(form.columns)]
@@ -287,7 +294,7 @@ def _cells_fault(cells: pd.Series, form: Form) -> str | None:
     faults = [("is empty", cells.str.strip() == "")]
     if words is not None:
         known = set(words.values())
-        strange = [not known.issuperset(cell.split() if form.places > 1 else [cell]) for cell in cells]
+        strange = [not known.issuperset(cell.split() if form.places != 1 else [cell]) for cell in cells]
         faults += [(f"is not one of {', '.join(list(words.values())[:10])}", pd.Series(strange))]
     else:
         faults += [("is no number", numbers.isna()), ("is infinite", np.isinf(numbers))]

@@ -17,10 +17,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Target:
-    """The target columns and, for one label a row, the labels in the order that all predictions keep.
+    """The target columns, and the labels in the order that all predictions keep.
 
-    `y` is: codes 0..k-1 of shape (n,) for binary and multiclass; 0/1 of shape (n, labels) for multilabel;
-    floats (n,) for ordinal and one regression target, (n, targets) for several. Labels of an ordinal are its values.
+    `labels` are those of one column: a row has one of them or, where the task is multilabel, a cell holds several,
+    parted by blanks. `y` is: codes 0..k-1 of shape (n,) for binary and multiclass; 0/1 of shape (n, labels) for
+    multilabel; floats (n,) for ordinal and one regression target, (n, targets) for several. Labels of an ordinal are
+    its values.
     Predictions are (n, columns): a probability a class (both for binary) or label, else values on the original scale.
     """
 
@@ -34,7 +36,7 @@ class Target:
         if self.task in ("binary", "multiclass"):
             return tuple(f"p_{label}" for label in self.labels)
         if self.task == "multilabel":
-            return tuple(f"p_{name}" for name in self.names)
+            return tuple(f"p_{name}" for name in self.labels or self.names)
         return self.names
 
     @property
@@ -49,6 +51,9 @@ class Target:
             if (codes < 0).any():
                 raise KglError(f"target '{self.names[0]}' has labels beyond {', '.join(self.labels[:10])}.")
             return np.asarray(codes, dtype=np.int64)
+        if self.task == "multilabel" and self.labels:
+            words = as_labels(rows[self.names[0]]).str.get_dummies(sep=" ")
+            return words.reindex(columns=list(self.labels), fill_value=0).to_numpy(dtype=np.int64)
         values = np.column_stack([_numbers(rows[name]) for name in self.names])
         if self.task == "multilabel":
             if not np.isin(values, (0, 1)).all():
@@ -66,6 +71,8 @@ def find_target(train: pd.DataFrame, competition: Competition) -> Target:
     task, names = competition.task, competition.target
     for name in names:
         _check_column(train, name)
+    if task == "multilabel" and len(names) == 1 and not pd.api.types.is_numeric_dtype(train[names[0]]):
+        return Target(task, names, in_label_order({word for cell in train[names[0]] for word in str(cell).split()}))
     if task in ("multilabel", "regression"):
         return Target(task, names)
     if len(names) != 1:

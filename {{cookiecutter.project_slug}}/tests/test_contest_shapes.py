@@ -89,6 +89,8 @@ CLASSES = [f"Class_{k}" for k in range(1, 100)]
 MANY = np.repeat(CLASSES, 4)
 DAYS = pd.date_range("2024-01-01", periods=N + T).strftime("%Y-%m-%d").tolist()
 WORDS = ["the sea was calm that day", "a dark night in the old house", "she said nothing and he left"]
+TAGS = ("water", "road", "haze", "clear")
+SETS = [" ".join(tag for j, tag in enumerate(TAGS) if (i % 15 + 1) >> j & 1) for i in range(N)]
 SHAPES = {
     "no id": Shape(
         rows(X, label=BINARY),
@@ -172,6 +174,14 @@ SHAPES = {
         Frame({"id": ids(T), "toxic": [0.5] * T, "rude": [0.5] * T}),
         {"target": ["toxic", "rude"], "task": "multilabel", "metric": "mean_auc"},
         rf"0,{P},{P}",
+    ),
+    "sets of labels in a cell": Shape(
+        rows(X, id=ids(N), tags=SETS),
+        rows(XT, id=ids(T)),
+        Frame({"id": ids(T), "tags": ["clear road"] * T}),
+        {"target": ["tags"], "task": "multilabel", "metric": "f1_samples"},
+        r"0,(clear|haze|road|water)( (haze|road|water))*",
+        said=("? task", "15 sets of 4 labels, parted by blanks"),
     ),
     "a Windows file": Shape(
         rows(X, id=ids(N), label=BINARY),

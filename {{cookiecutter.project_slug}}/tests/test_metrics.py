@@ -429,3 +429,13 @@ def test_a_metric_travels_to_a_worker_process(name: str) -> None:
 def test_importing_the_catalogue_imports_no_scikit_learn() -> None:
     code = "import sys, kgl.metrics; sys.exit('sklearn' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-B", "-c", code], cwd=ENGINE, check=False).returncode == 0
+
+
+@settings(max_examples=40, deadline=None, database=None)
+@given(seed=st.integers(0, 2**31))
+@pytest.mark.parametrize("beta", [1, 2])
+def test_f_of_sets_agrees_with_scikit_learn(beta: int, seed: int) -> None:
+    y, p = np.random.default_rng(seed).integers(0, 2, (2, 20, 4))
+    expected = sk.fbeta_score(y, p, beta=beta, average="samples", zero_division=0)
+    assert get_metric(f"f{beta}_samples").score(y, p) == pytest.approx(expected)
+    assert refused(2, lambda: get_metric(f"f{beta}_samples").score([0, 1], [0, 1])).endswith("use f1")

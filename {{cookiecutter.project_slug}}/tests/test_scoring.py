@@ -75,7 +75,7 @@ def test_numbers_are_scored_as_they_are() -> None:
         ("mean_mae", TWO_LABELS, "kgl init task=regression"),
         ("auc", Target("regression", ("y",)), "takes probabilities, but task regression gives values"),
         ("logloss", GRADES, "task ordinal gives labels or values"),
-        ("f1", TWO_LABELS, "does not score 2 target columns: kgl init metric=mean_f1"),
+        ("f1", TWO_LABELS, "does not score several columns: kgl init metric=mean_f1"),
         ("mean_rmse", Target("regression", ("y",)), "kgl init metric=rmse"),
     ],
 )

@@ -57,6 +57,11 @@ def test_several_labels_are_columns_of_0_and_1() -> None:
         found("multilabel", a=[0, 2])
 
 
+def test_sets_of_labels_are_words_of_a_cell() -> None:
+    target, y = found("multilabel", tags=["road  haze", "haze", "10 road"])
+    assert target.columns == ("p_10", "p_haze", "p_road") and y.tolist() == [[0, 1, 1], [0, 1, 0], [1, 0, 1]]
+
+
 def test_numbers_keep_their_scale() -> None:
     target, y = found("regression", y=["1.5", "2"])
     assert target.columns == ("y",) and y.tolist() == [1.5, 2.0]
