@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from kgl.image.pixels import unfold
 from kgl.submission import check_run
 from tests.conftest import Tiny
 
@@ -341,11 +340,3 @@ def test_pixels_in_columns_are_written_as_pictures_once(tmp_path: Path, monkeypa
     before = first.stat().st_mtime_ns
     assert workspace.kgl("folds").status == 0
     assert first.stat().st_mtime_ns == before
-
-
-def test_pixels_from_0_to_1_are_not_all_black(tmp_path: Path) -> None:
-    cells = np.linspace(0, 1, 32).reshape(2, 16).round(3)
-    pd.DataFrame(cells).add_prefix("pixel").to_csv(tmp_path / "train.csv", index=False)
-    rows, folder = unfold(tmp_path / "train.csv", "pixel*", tmp_path)
-    shown = np.asarray(Image.open(folder / rows["path"][1]))
-    assert np.abs(shown - 255 * cells[1].reshape(4, 4)).max() < 1
