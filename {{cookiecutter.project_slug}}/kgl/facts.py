@@ -284,7 +284,8 @@ def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str, shown: s
     words = {word for label in as_labels(values[0]).unique() for word in re.split(r"[ ,;|]+", label)}
     if not numbers and 2 * len(words) <= different:
         what = f"{different} sets of {len(words)} labels"
-        if shown and words.issuperset(word for cell in shown for word in cell.split()):
+        of_sets = metric in ("", "f1", "f1_macro") or metric.startswith(OWN) or get_metric(metric).of_columns
+        if of_sets and shown and words.issuperset(word for cell in shown for word in cell.split()):
             return "multilabel", f"{what}, parted by blanks", False
         return "multiclass", f"{what}, each set taken as one label", False
     if not numbers or takes:

@@ -190,6 +190,17 @@ def test_labels_that_are_sets_are_not_sure(fresh: Tiny) -> None:
         assert (task.value, task.sure, "sets of 3 labels" in task.why) == ("multiclass", sure, not sure)
 
 
+@pytest.mark.parametrize(
+    ("metric", "task"), [("", "multilabel"), ("f2_samples", "multilabel"), ("accuracy", "multiclass")]
+)
+def test_sets_of_labels_are_classes_where_the_metric_counts_whole_labels(fresh: Tiny, metric: str, task: str) -> None:
+    sets, train = ["a", "b", "a b", "c", "a c", "c a b"], fresh.frame("train.csv")
+    fresh.save("train.csv", train.assign(label=[sets[i % 6] for i in range(len(train))]))
+    fresh.save("sample.csv", fresh.frame("sample.csv").assign(label="a b"))
+    found = find_facts(fresh.workspace, Competition(slug="tiny", target=("label",), metric=metric), {})
+    assert next(fact.value for fact in found if fact.key == "task") == task
+
+
 def test_files_are_found_by_name_wherever_they_lie(fresh: Tiny) -> None:
     raw = fresh.root / "data" / "raw"
     (raw / "sub").mkdir()
