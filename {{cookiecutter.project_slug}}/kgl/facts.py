@@ -14,7 +14,8 @@ from kgl.errors import KglError, some
 from kgl.metric_names import KNOWN, metric_of
 from kgl.metrics import OWN, get_metric
 from kgl.paths import Workspace
-from kgl.tables import ID, labels_of, read_table
+from kgl.table_file import read_table
+from kgl.tables import ID, labels_of
 from kgl.target import as_labels, in_label_order
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".zip", ".gz")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,18 +13,18 @@ from kgl.paths import Workspace, replacing
 SETTINGS = b"kgl.folds"
 
 
-def hash_folds(scheme: str, ids: Iterable[str], folds: Iterable[int]) -> str:
+def hash_folds(scheme: str, ids: Sequence[str], folds: Sequence[int]) -> str:
     """A hash of the scheme and of every row's fold, whatever their order in the file."""
     lines = sorted(f"{id_}\t{fold}" for id_, fold in zip(ids, folds, strict=True))
     return hashlib.sha256("\n".join([scheme, *lines]).encode()).hexdigest()[:16]
 
 
-def write_assignment(path: Path, settings: FoldSettings, ids: Iterable[str], folds: Iterable[int]) -> None:
+def write_assignment(path: Path, settings: FoldSettings, ids: Sequence[str], folds: Sequence[int]) -> None:
     """Write ids and folds, whole or not at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table({"id": pa.array(list(ids), pa.string()), "fold": pa.array([int(k) for k in folds], pa.int64())})
+    table = pa.table({"id": pa.array(ids, pa.string()), "fold": pa.array(folds, pa.int64())})
     with replacing(path) as temporary:
         pq.write_table(table.replace_schema_metadata({SETTINGS: json.dumps(asdict(settings)).encode()}), temporary)
 

@@ -37,7 +37,7 @@ class Folds:
 
     def hash(self) -> str:
         """See `kgl.fold_file.hash_folds`."""
-        return hash_folds(self.scheme, self.fold_of.index, self.fold_of)
+        return hash_folds(self.scheme, self.fold_of.index.tolist(), self.fold_of.tolist())
 
     def of(self, data: Data) -> Array:
         """The fold of each training row, joined by id; rows marked external are -1.
@@ -106,7 +106,7 @@ def make_folds(data: Data, settings: FoldSettings) -> Folds:
 
 def save_folds(path: Path, folds: Folds, settings: FoldSettings) -> None:
     """Write data/folds.parquet."""
-    write_assignment(path, replace(settings, scheme=folds.scheme), folds.fold_of.index, folds.fold_of)
+    write_assignment(path, replace(settings, scheme=folds.scheme), folds.fold_of.index.tolist(), folds.fold_of.tolist())
 
 
 def read_folds(path: Path, settings: FoldSettings) -> Folds:

@@ -19,7 +19,8 @@ from kgl.metrics import MEAN, get_metric
 from kgl.paths import Workspace, replacing, use_workspace
 from kgl.runs import read_complete, read_predictions, run_folder
 from kgl.scoring import decide
-from kgl.tables import AGAIN, ID, Data, call_contest, numbered, read_sample_submission, read_table, text_ids
+from kgl.table_file import read_table
+from kgl.tables import AGAIN, ID, Data, call_contest, numbered, read_sample_submission, text_ids
 from kgl.target import Target
 from kgl.wording import rule_in_words
 
@@ -189,9 +190,8 @@ def write_submission(workspace: Workspace, data: Data, run: str) -> list[str]:
     sample, test_ids = read_sample_submission(), data.test[ID]
     rule, notices = _learn_rule(workspace, data, run)
     form = find_form(data.competition, data.target, sample, test_ids)
-    differing = set(form.rows) ^ set(test_ids)
-    names = predictions.index.str.split(AGAIN).str[0]
-    if differing and set(form.rows) == set(names):
+    differing = set(form.rows.tolist()) ^ set(test_ids.tolist())
+    if differing and set(form.rows) == set(names := predictions.index.str.split(AGAIN).str[0]):
         predictions = predictions[list(data.target.columns)].groupby(names).mean()
         notices.append("several rows of test share an id: the mean of their predictions is submitted")
     elif differing:

@@ -1,14 +1,10 @@
 """The contest's tables: files read with their ids as text, and the data that experiments get."""
 
-import contextlib
-import ctypes
 import hashlib
 import importlib
 import json
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,15 +13,15 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from kgl.competition import Competition, data_root, load_competition
-from kgl.config import missing_column, nearest
+from kgl.config import missing_column
 from kgl.errors import KglError, reason
 from kgl.paths import Workspace, find_workspace, use_workspace
+from kgl.table_file import read_parsed, read_table
 from kgl.target import Target, find_target
 
 ID = "__id__"
 AGAIN = " #"  # between an id and a number, where several rows (pictures of a patient) share the id
 EXTERNAL = "external"
-ARCHIVES = (".zip", ".gz", ".bz2", ".xz")
 NO_VALUE = ("nan", "NaN", "<NA>", "#N/A")
 MAYBE_LABELS = ("NA", "N/A", "n/a", "None", "none", "null", "NULL")  # labels among texts, missing among numbers
 
@@ -195,7 +191,7 @@ def _read_rows(name: str) -> pd.DataFrame:
     path = data_root(workspace, competition) / getattr(competition.files, name)
     target, one_file = competition.target, competition.files.train == competition.files.test
     labels = target if competition.task in ("binary", "multiclass") and (name == "train" or one_file) else ()
-    rows = read_table(path, text=(*competition.id, *labels))
+    rows = read_parsed(path, text=(*competition.id, *labels), cache=workspace.cache / "tables")
     for label in set(labels) & set(rows):
         rows[label] = labels_of(rows[label])
     ids = text_ids(rows, competition.id)
@@ -229,97 +225,3 @@ def text_ids(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series | None:
         return rows[columns[0]].astype("str")
     parts = [rows[column].astype("str") for column in columns]
     return pd.Series([json.dumps(list(row)) for row in zip(*parts, strict=True)], index=rows.index, dtype="str")
-
-
-def read_table(path: Path, *, text: Sequence[str] | str = (), most: int | None = None) -> pd.DataFrame:
-    """Read csv, tsv, json, jsonl or parquet, zipped or not.
-
-    Args:
-        path: the file; the format is told by its ending.
-        text: columns to read as text exactly as they are ('0001', 'NA'), or "all".
-        most: rows of a csv or tsv to read; None for all.
-
-    Raises:
-        KglError: the file is missing, empty or cannot be read.
-    """
-    if not path.is_file():
-        there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise KglError(f"{path} is missing; run kgl download, or put it there.{nearest(path.name, there)}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # convert_dates, which pandas before 4 still needs
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would lose cells
-            rows = _read_any(path, text, most)
-    except pd.errors.EmptyDataError:
-        raise KglError(f"{path} is empty; download or make it again.") from None
-    except Exception as error:  # each format and archive has errors of its own
-        raise KglError(f"{path} cannot be read: {reason(error)}.") from error
-    wanted = [str(column) for column in rows if text == "all" or column in text]
-    return rows.assign(**{column: rows[column].astype("str").fillna("") for column in wanted})
-
-
-def _read_any(path: Path, text: Sequence[str] | str, most: int | None) -> pd.DataFrame:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = next((suffix for suffix in reversed(suffixes) if suffix not in ARCHIVES), ".csv")
-    if kind == ".parquet":
-        return pd.read_parquet(path)
-    if kind in (".json", ".jsonl"):
-        return _read_json(path, lines=kind == ".jsonl")
-    options: dict[str, Any] = {"sep": "\t" if kind == ".tsv" else ",", "index_col": False, "low_memory": False}
-    options |= {"nrows": most, "na_values": ["?"]}
-    try:
-        return _read_csv(path, text, options | {"encoding": "utf-8-sig"})
-    except UnicodeDecodeError:
-        return _read_csv(path, text, options | {"encoding": "cp1252"})
-
-
-def _read_json(path: Path, *, lines: bool) -> pd.DataFrame:
-    """Its numbers and texts are told apart already; a list of texts becomes one, words joined by blanks."""
-    try:
-        rows = pd.read_json(path, lines=lines, dtype=False, convert_dates=False)
-    except ValueError:
-        if lines:
-            raise
-        return _read_json(path, lines=True)  # a value a line under the other ending
-    for column in rows.select_dtypes("object"):
-        rows[column] = [_plain(cell) for cell in rows[column]]
-    return rows
-
-
-def _plain(cell: Any) -> Any:
-    if isinstance(cell, list):
-        return " ".join(map(str, cell))
-    return json.dumps(cell) if isinstance(cell, dict) else cell
-
-
-def _read_csv(path: Path, text: Sequence[str] | str, options: dict[str, Any]) -> pd.DataFrame:
-    """Text columns are read by themselves: beside others, pandas takes 'NA' and blanks for missing even there.
-
-    A header without commas may have other signs between its names.
-    """
-    header = [*pd.read_csv(path, **options | {"nrows": 0})]
-    if len(header) == 1 and (other := [sign for sign in ";\t|" if sign in header[0]]):
-        options = options | {"sep": other[0]}
-    exact = options | {"dtype": "str", "keep_default_na": False, "na_values": None, "low_memory": True}
-    rows: pd.DataFrame = pd.read_csv(path, **exact) if text == "all" else _read_typed(path, options)
-    if text != "all" and (wanted := [str(column) for column in rows if column in text]):
-        rows[wanted] = pd.read_csv(path, usecols=wanted, **exact)[wanted]
-    return rows
-
-
-def _read_typed(path: Path, options: dict[str, Any]) -> pd.DataFrame:
-    """Read in pieces, which takes half the memory; as a whole where pieces disagree on what a column holds."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.DtypeWarning)
-            rows: pd.DataFrame = pd.read_csv(path, **options | {"low_memory": True})
-    except pd.errors.DtypeWarning:
-        rows = pd.read_csv(path, **options)
-    _give_back()
-    return rows
-
-
-def _give_back() -> None:
-    """Let go of freed memory: the C library of Linux keeps it, and reading frees about as much as the table holds."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # other systems
-        ctypes.CDLL(None).malloc_trim(0)

@@ -19,7 +19,8 @@ from kgl.identity import short_hash
 from kgl.runs import Run, begin_run, is_finished, now, open_run, read_run_file, save_run
 from kgl.session import Session
 from kgl.submission import check_run
-from kgl.tables import ID, read_table, text_ids
+from kgl.table_file import read_table
+from kgl.tables import ID, text_ids
 from kgl.target import Target
 from kgl.wording import show
 

@@ -11,7 +11,7 @@ from kgl.competition import load_competition
 from kgl.errors import KglError
 from kgl.notebook.check import forecast
 from kgl.notebook.hidden import write_hidden
-from kgl.tables import read_table
+from kgl.table_file import read_table
 from tests.conftest import CONTEST, Result, Tiny
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the system has no such limit, or no touch")

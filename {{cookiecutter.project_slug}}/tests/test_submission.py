@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kgl.competition import Competition
 from kgl.errors import KglError
 from kgl.submission import Form, build_submission, check_run, find_fault, find_form
-from kgl.tables import read_table
+from kgl.table_file import read_table
 from kgl.target import Target
 from tests.conftest import Tiny
 

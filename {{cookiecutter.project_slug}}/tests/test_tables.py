@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandas.api.types import is_numeric_dtype
 
+from kgl import table_file
 from kgl.errors import KglError
-from kgl.tables import ID, load_data, read_sample_submission, read_table, read_test, read_train
+from kgl.table_file import read_parsed, read_table
+from kgl.tables import ID, load_data, read_sample_submission, read_test, read_train
 from tests.conftest import Tiny
 
 CSV = "id,x\n0001,1\n0002,\n"
@@ -307,3 +309,19 @@ def test_duplicate_ids_train_as_a_group(tiny: Tiny) -> None:
     assert tiny.kgl("train", "constant").status == 0
     fold = pd.read_parquet(tiny.workspace.folds)["fold"]
     assert (fold.groupby(rows["family"]).nunique() == 1).all()
+
+
+def test_a_large_file_is_parsed_once_and_comes_back_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_file, "WORTH_KEEPING", 0)
+    path, cache = tmp_path / "raw" / "train.csv", tmp_path / "cache"
+    path.parent.mkdir()
+    path.write_text("id,age,awake,name,n\n001,1.5,True,é,1\n002,,,,2\n003,0.1,False,NA,3\n", encoding="utf-8")
+    parsed = read_table(path, text=("id",))
+    for _ in range(2):  # kept by the first, read by the second
+        pd.testing.assert_frame_equal(read_parsed(path, text=("id",), cache=cache), parsed)
+    (kept,) = cache.iterdir()
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert list(read_parsed(path, text=("id", "n"), cache=cache)["n"]) == ["1", "2", "3"]  # read otherwise
+    path.write_text("id,age\n1,2\n1,x\n", encoding="utf-8")
+    assert list(read_parsed(path, text=("id",), cache=cache)["age"]) == ["2", "x"]
+    assert len([*cache.iterdir()]) == 1, "the file as it was is not kept for ever"

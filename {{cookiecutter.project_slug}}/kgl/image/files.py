@@ -17,7 +17,8 @@ from kgl.competition import Competition, data_root, load_competition
 from kgl.errors import KglError, usage
 from kgl.image.pixels import unfold
 from kgl.paths import Workspace, find_workspace
-from kgl.tables import AGAIN, ID, Data, labels_of, numbered, read_table, text_ids
+from kgl.table_file import read_table
+from kgl.tables import AGAIN, ID, Data, labels_of, numbered, text_ids
 
 PATH = "path"
 SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|webp|gif|bmp|tiff?|avif|jp2|ppm|pgm)$", re.IGNORECASE)

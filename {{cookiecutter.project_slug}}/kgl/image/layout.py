@@ -15,7 +15,7 @@ from kgl.errors import KglError, some
 from kgl.image.files import SUFFIX, Lookup, inside, list_files, unpack_first
 from kgl.image.pixels import pixel_columns
 from kgl.paths import Workspace
-from kgl.tables import read_table
+from kgl.table_file import read_table
 
 PATTERNS = (  # the label before the number, behind it, and with nothing between
     r"^(?P<label>[^/]*?[A-Za-z])[._ -]+(?P<id>\d+)\.",

@@ -11,7 +11,7 @@ from PIL import Image
 
 from kgl.errors import KglError
 from kgl.paths import whole_folder
-from kgl.tables import read_table
+from kgl.table_file import read_table
 
 ROWS = "rows.parquet"
 

@@ -24,7 +24,7 @@ from kgl.paths import Workspace, read_json, use_workspace, write_json
 from kgl.runs import read_predictions, read_run
 from kgl.session import Say
 from kgl.submission import find_fault, find_form
-from kgl.tables import read_table
+from kgl.table_file import read_table
 from kgl.target import Target
 
 SAME = 1e-6  # how far predictions of the same row may differ; a graphics card sums in another order each time

@@ -13,7 +13,8 @@ from kgl.competition import Competition, data_root, of_kind
 from kgl.errors import KglError
 from kgl.notebook.inside import link
 from kgl.paths import Workspace
-from kgl.tables import ID, numbered, read_table, text_ids
+from kgl.table_file import read_table
+from kgl.tables import ID, numbered, text_ids
 
 
 @dataclass(frozen=True)

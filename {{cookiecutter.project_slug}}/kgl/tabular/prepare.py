@@ -143,7 +143,7 @@ class Native:
         return self._table(self.typed.transform(rows))
 
     def _table(self, rows: pd.DataFrame) -> Array:
-        table = np.empty((len(rows), len(self.numbers) + len(self.codes)), self.float)
+        table = np.empty((len(rows), len(self.numbers) + len(self.codes)), self.float, order="F")
         columns = (as_numbers(rows[column]) for column in self.numbers)
         return fill_columns(table, chain(columns, (self._codes(rows[column]) for column in self.codes)))
 
