@@ -1,7 +1,7 @@
 """`kgl baseline`: experiments by what they bring a minute, seeds while time is left, a blend, a checked file."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kgl.blend import make_blend
 from kgl.board import rank
@@ -23,19 +23,20 @@ SLACK = 1.2
 FOR_ANOTHER_TRY = 1.0  # seconds that have to be left
 
 
-def run_baseline(session: Session, minutes: float | None, done: Say, progress: Say) -> Run:
+def run_baseline(session: Session, minutes: float | None, cluster: str, done: Say, progress: Say) -> Run:
     """Train, blend and check; an experiment that fails, or is too slow for the time, is named and passed over.
 
     Args:
         session: see `open_session`.
         minutes: the time for all of it, used up by further seeds; None: as competition.toml says, 0: no limit.
+        cluster: address of a dask scheduler whose workers train the folds; empty: this machine does.
         done, progress: take a line a finished experiment, and a line a finished fold.
 
     Raises:
         KglError: nothing to train, or every experiment failed.
     """
     limit = 60 * (session.competition.baseline.minutes if minutes is None else minutes)
-    names, work = _choose(session), _Work(session, Clock.of(limit * FOR_MODELS), done, progress)
+    names, work = _choose(session), _Work(session, Clock.of(limit * FOR_MODELS), cluster, done, progress)
     runs = list[Run]()
     for name in names:  # the first is trained whatever it takes, so that there is a file at the end
         if run := work.train(name, clock=work.clock if runs else Clock()):
@@ -80,6 +81,7 @@ class _Work:
 
     session: Session
     clock: Clock
+    cluster: str
     done: Say
     progress: Say
     failed: list[str] = field(default_factory=list)
@@ -152,6 +154,7 @@ class _Work:
         return Options(workers=workers if beside and workers > 1 else None), ""
 
     def _train(self, name: str, changes: dict[str, str], options: Options) -> Run:
+        options = replace(options, cluster=self.cluster)
         return train(
             self.session, name, changes, options=options, progress=lambda line: self.progress(f"{name}  {line}")
         )

@@ -21,21 +21,20 @@ from kgl.experiment import Experiment
 from kgl.fold_task import Rows, Task, run_task
 from kgl.identity import code_hash
 from kgl.paths import find_workspace, use_workspace, whole_folder
-from kgl.runs import Run
 
 PATIENCE = 60  # seconds for a scheduler to answer, and for a first worker
 RETRIES = 3  # of a task whose worker died
 
 
 def run_on_cluster(
-    address: str, run: Run, experiment: Experiment, rows: Rows, tasks: Sequence[Task], *, threads: int
+    address: str, name: str, experiment: Experiment, rows: Rows, tasks: Sequence[Task], *, threads: int
 ) -> Iterator[Task]:
-    """Train tasks of a run on the workers of a dask scheduler, each given back as it is done.
+    """Train tasks on the workers of a dask scheduler, each given back as it is done.
 
     Args:
         address: of the scheduler, such as tcp://10.0.0.5:8786.
-        run: whose code each worker must have, too.
-        experiment: with the run's settings.
+        name: of the experiment, whose code each worker must have, too.
+        experiment: with its settings.
         rows, tasks: what is trained on, and what is trained.
         threads: inside each model.
 
@@ -46,7 +45,7 @@ def run_on_cluster(
     try:
         # as bytes: joblib would scatter an object to one worker, and with that worker all tasks would be lost
         load = _cloudpickle().dumps((experiment, rows))
-        source = run.experiment, run.identity["code"]
+        source = name, code_hash(rows.workspace, name)
         jobs = (delayed(_train_there)(source, load, (n, task.fold, task.seed), threads) for n, task in enumerate(tasks))
         with parallel_config(backend="dask", client=client, retries=RETRIES, pure=False):
             for number, archive in Parallel(return_as="generator_unordered", batch_size=1)(jobs):

@@ -182,15 +182,7 @@ def _train_folds(session: Session, experiment: Experiment, run: Run, options: Op
     rows = gather_rows(session, experiment)
     experiment.save_shared(rows.train, run_folder(session.workspace, run.run) / "folds")
     rows = rows.few() if options.quick else rows
-    workers = options.workers or experiment.at_once()
-    shared = plan(len(pending), len(rows.train), workers=workers)
-    if options.cluster:
-        from kgl.cluster import run_on_cluster
-
-        done = run_on_cluster(options.cluster, run, experiment, rows, pending, threads=shared.threads)
-    else:
-        done = run_tasks(experiment, rows, pending, shared, forced=workers is not None)
-    for task in done:
+    for task in run_tasks(run.experiment, experiment, rows, pending, workers=options.workers, cluster=options.cluster):
         scores = read_scores(task)
         seed = f" seed {task.seed}" if len(run.seeds) > 1 else ""
         progress(f"fold {task.fold}{seed}  {show(scores['score'])}  {scores['seconds']:.1f} s")

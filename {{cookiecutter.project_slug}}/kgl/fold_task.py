@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kgl.cores import Plan
+from kgl.cores import plan
 from kgl.errors import KglError, reason
 from kgl.experiment import Experiment, Part, Setting
 from kgl.folds import Folds
@@ -121,23 +121,37 @@ def add_stacked(session: Session, rows: pd.DataFrame, runs: tuple[str, ...], par
     return rows
 
 
-def run_tasks(experiment: Experiment, rows: Rows, tasks: list[Task], plan: Plan, *, forced: bool) -> Iterator[Task]:
+def run_tasks(
+    name: str, experiment: Experiment, rows: Rows, tasks: list[Task], *, workers: int | None = None, cluster: str = ""
+) -> Iterator[Task]:
     """Train tasks, each given back as it is done.
 
-    The first runs here; the others go to worker processes if that was asked for (`forced`) or if enough work is left.
+    The first runs here; the others go to worker processes if that was asked for or if enough work is left.
+
+    Args:
+        name: of the experiment, whose code the workers of a cluster must have.
+        experiment, rows, tasks: what is trained on what.
+        workers: processes at once; by default what the experiment, rows and cores suggest.
+        cluster: address of a dask scheduler whose workers train all tasks.
     """
-    waiting = list(tasks)
-    while waiting and not (forced and plan.workers > 1):
+    workers = workers or experiment.at_once()
+    shared, waiting = plan(len(tasks), len(rows.train), workers=workers), list(tasks)
+    if cluster:
+        from kgl.cluster import run_on_cluster
+
+        yield from run_on_cluster(cluster, name, experiment, rows, tasks, threads=shared.threads)
+        return
+    while waiting and (workers is None or shared.workers == 1):
         task, began = waiting.pop(0), time.perf_counter()
-        run_task(experiment, rows, task, plan.threads)
+        run_task(experiment, rows, task, shared.threads)
         yield task
-        if plan.workers > 1 and (time.perf_counter() - began) * len(waiting) > WORKERS_PAY_ABOVE:
+        if shared.workers > 1 and (time.perf_counter() - began) * len(waiting) > WORKERS_PAY_ABOVE:
             break
     if waiting:
         from joblib import Parallel, delayed
 
-        jobs = (delayed(_run_in_worker)(experiment, rows, task, plan.threads) for task in waiting)
-        yield from Parallel(n_jobs=plan.workers, return_as="generator_unordered")(jobs)
+        jobs = (delayed(_run_in_worker)(experiment, rows, task, shared.threads) for task in waiting)
+        yield from Parallel(n_jobs=shared.workers, return_as="generator_unordered")(jobs)
 
 
 def _run_in_worker(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Task:

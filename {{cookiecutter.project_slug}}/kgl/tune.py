@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -44,17 +44,17 @@ class Outcome:
 
 
 def tune(
-    session: Session, name: str, *, trials: int = 30, minutes: float = 0, storage: str = "", workers: int | None = None
+    session: Session, name: str, options: Options, *, trials: int = 30, minutes: float = 0, storage: str = ""
 ) -> Outcome:
     """Search, score the first few again, and train the experiment with the settings that hold, or as it is.
 
     Args:
         session: `say` gets a line a trial.
         name: of the experiment.
+        options: workers or cluster that its folds are trained on.
         trials: in all, those of earlier calls too.
         minutes: no further trial is begun after them; 0 for no limit.
         storage: a database URL; a file in runs/tune/ if empty.
-        workers: folds at once.
 
     Raises:
         KglError: no space, a setting of it that cannot be (2); the experiment as it is fails (1).
@@ -62,7 +62,7 @@ def tune(
     experiment, metric = load_experiment(session.workspace, name), session.metric
     if metric.takes == "labels" and metric.name != "accuracy":  # a rule decides on labels later; trials have none
         metric = get_metric(metric.loss)
-    trainer = Trainer(session, name, experiment, metric, experiment.seeds[0], workers)
+    trainer = Trainer(session, name, experiment, metric, experiment.seeds[0], options.workers, options.cluster)
     one_trial = partial(objective, trainer, find_space(session, name, experiment))
     lock = session.workspace.runs / "tune" / f"{name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def tune(
             session.say(f"Stopped: {kept} of {trials} trials are kept; the same command goes on.")
             raise
     with filelock.FileLock(lock):
-        run = _train_best(session, name, finalists, len(tried), workers)
+        run = _train_best(session, name, options, finalists, len(tried))
     return Outcome(run, metric.name, tried, finalists, importance)
 
 
@@ -135,15 +135,15 @@ def _importance(study: Study) -> dict[str, float]:
     return {}
 
 
-def _train_best(session: Session, name: str, finalists: list[Tried], trials: int, workers: int | None) -> Run:
+def _train_best(session: Session, name: str, options: Options, finalists: list[Tried], trials: int) -> Run:
     """The run of the finalist that is better by more than noise, its parent the experiment as it is; else that one."""
-    as_is = _train(session, name, {}, Options(workers=workers))
+    as_is = _train(session, name, {}, options)
     best = max((one for one in finalists if one.is_better), key=lambda one: one.gain or 0, default=None)
     if best is None:
         return as_is
     known = f"{show(best.score)} on the folds that chose it, {best.gain:+.5f} on fresh ones (p {best.p:.3f})"
     note = f"tuned: the best of {trials} trials, {known}"
-    return _train(session, name, best.changes, Options(note=note, parent=as_is.run, workers=workers))
+    return _train(session, name, best.changes, replace(options, note=note, parent=as_is.run))
 
 
 def _train(session: Session, name: str, changes: Changes, options: Options) -> Run:

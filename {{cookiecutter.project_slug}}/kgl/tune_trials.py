@@ -16,7 +16,6 @@ import numpy as np
 from optuna import Trial, TrialPruned
 from optuna.samplers import TPESampler
 
-from kgl.cores import plan
 from kgl.errors import USAGE, KglError
 from kgl.experiment import Experiment, config_of, override
 from kgl.fold_task import Array, Rows, Task, gather_rows, read_arrays, run_tasks
@@ -40,7 +39,8 @@ class Trainer:
     experiment: Experiment
     metric: Metric
     seed: int
-    workers: int | None
+    workers: int | None = None
+    cluster: str = ""
     rows: dict[str, Rows] = field(default_factory=dict, init=False)
 
     @cached_property
@@ -63,10 +63,10 @@ class Trainer:
             return
         base = self.folder / short_hash(repr(changes))
         tasks = [Task(k, self.seed, base / "folds" / str(k) / f"seed-{self.seed}") for k in folds]
-        rows, workers = self._rows(experiment), self.workers or experiment.at_once()
-        shared = plan(len(tasks), len(rows.train), workers=workers)
         try:
-            for task in run_tasks(experiment, rows, tasks, shared, forced=workers is not None):
+            for task in run_tasks(
+                self.name, experiment, self._rows(experiment), tasks, workers=self.workers, cluster=self.cluster
+            ):
                 yield task.fold, read_arrays(task)[0]
         except KglError as error:  # without the place of its log, which goes with the trial
             raise KglError(error.message.partition(" (the whole story")[0], error.status) from error

@@ -1,6 +1,7 @@
 """Folds trained by dask workers that share nothing with this machine but the code."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -109,6 +110,18 @@ def test_a_worker_of_other_code_is_refused_and_one_that_is_killed_costs_its_task
             pd.read_parquet(tiny.root / "runs" / run / f"{part}.parquet") for run in (out.split()[-1], here)
         )
         pd.testing.assert_frame_equal(first, second)
+
+
+def test_a_baseline_and_a_search_train_on_the_cluster(tiny: Tiny, cluster: Cluster) -> None:
+    found = tiny.kgl_process("tune", "logistic", "--trials", "2", "--cluster", cluster.address)
+    assert "what matters" in found.out, found.err
+    shutil.rmtree(tiny.root / "runs")
+    alone = tiny.kgl_process("baseline", "--minutes", "0")
+    shutil.rmtree(tiny.root / "runs")
+    shared = tiny.kgl_process("baseline", "--minutes", "0", "--cluster", cluster.address)
+    words = [re.sub(r"  +[\d.]+ s", "", result.out) for result in (alone, shared)]
+    assert words[0] == words[1]
+    assert "blend-001" in words[1], shared.err
 
 
 def test_a_scheduler_that_does_not_answer_is_one_sentence(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

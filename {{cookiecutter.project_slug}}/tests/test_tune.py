@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from kgl import tune, tune_storage
 from kgl.config import literal
+from kgl.crossval import Options
 from kgl.runs import list_runs, read_run
 from kgl.session import open_session
 from kgl.tabular import Tabular
@@ -306,7 +307,7 @@ def test_every_setting_of_a_default_space_is_one_of_its_model(tiny: Tiny, model:
 
 def test_minutes_end_the_search_but_not_what_follows(tiny: Tiny) -> None:
     session = open_session(tiny.workspace, say=lambda line: None)
-    outcome = tune.tune(session, "logistic", trials=500, minutes=0.02)
+    outcome = tune.tune(session, "logistic", Options(), trials=500, minutes=0.02)
     assert 0 < len(outcome.trials) < 500
     assert math.isfinite(outcome.run.cv_score or math.nan)
 

@@ -24,9 +24,15 @@ def open_here() -> "Session":
     return session
 
 
+cluster_option = click.option(
+    "--cluster", default="", metavar="ADDRESS", help="Train on the workers of this dask scheduler."
+)
+
+
 @click.command()
 @click.option("--minutes", type=click.FloatRange(min=0), help="Too slow models are left out, seeds added; 0: no limit.")
-def baseline(minutes: float | None) -> None:
+@cluster_option
+def baseline(minutes: float | None, cluster: str) -> None:
     """Folds, all experiments that suit the data, a blend and a checked submission file.
 
     The experiments are those of [baseline], if it names any. What was finished before is not trained again: stop it
@@ -38,7 +44,7 @@ def baseline(minutes: float | None) -> None:
         if sys.stderr.isatty():
             notice(line)
 
-    blend = run_baseline(open_here(), minutes, done=click.echo, progress=progress)
+    blend = run_baseline(open_here(), minutes, cluster, done=click.echo, progress=progress)
     click.echo("Next: uv run kgl board, then uv run kgl submit")
     click.echo(blend.run)
 
@@ -48,7 +54,7 @@ def baseline(minutes: float | None) -> None:
 @click.option("--quick", is_flag=True, help="One fold, one seed, few rows: does it run? Never ranked.")
 @click.option("--again", is_flag=True, help="Train anew what is complete.")
 @click.option("--workers", type=int, help="Folds at once, each in a process of its own.")
-@click.option("--cluster", default="", metavar="ADDRESS", help="Train on the workers of this dask scheduler.")
+@cluster_option
 @click.option("--parent", default="", metavar="RUN", help="The run to compare it with; found by itself otherwise.")
 @click.option("-m", "note", default="", metavar="NOTE", help="What you try, for the board.")
 def train(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kgl.cli.models import open_here
+from kgl.cli.models import cluster_option, open_here
 from kgl.cli.talk import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -20,8 +20,11 @@ SHOWN = 10
 @click.option("--minutes", type=click.FloatRange(min=0), default=0, help="Begin no further trial after that time.")
 @click.option("--storage", default="", metavar="URL", help="A database that several machines reach.")
 @click.option("--workers", type=int, help="Folds at once, each in a process of its own.")
+@cluster_option
 @json_option
-def tune(name: str, trials: int, minutes: float, storage: str, workers: int | None, as_json: bool) -> None:
+def tune(
+    name: str, trials: int, minutes: float, storage: str, workers: int | None, cluster: str, as_json: bool
+) -> None:
     """Search the settings of experiment NAME, and train it with those that hold on folds that did not choose them.
 
     \b
@@ -31,9 +34,11 @@ def tune(name: str, trials: int, minutes: float, storage: str, workers: int | No
 
     What is tried: `space` in experiments/NAME.py, a function of an Optuna trial, or what suits the model.
     """
+    from kgl.crossval import Options
     from kgl.tune import tune as search
 
-    outcome = search(open_here(), name, trials=trials, minutes=minutes, storage=storage, workers=workers)
+    options = Options(workers=workers, cluster=cluster)
+    outcome = search(open_here(), name, options, trials=trials, minutes=minutes, storage=storage)
     if as_json:
         return print_json(asdict(outcome) | {"run": outcome.run.run})
     _show(outcome)

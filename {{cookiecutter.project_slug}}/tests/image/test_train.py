@@ -14,7 +14,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from kgl.cores import Plan
 from kgl.errors import KglError
 from kgl.experiment import Setting, config_of
 from kgl.fold_task import Rows, read_arrays, run_task, run_tasks
@@ -157,8 +156,8 @@ def test_worker_processes_change_nothing(made: Tiny) -> None:
     rows = prepared(made, experiment)
     alone = [task_of(made, "alone", fold) for fold in (0, 1)]
     beside = [task_of(made, "beside", fold) for fold in (0, 1)]
-    list(run_tasks(experiment, rows, alone, Plan(1, 1), forced=True))
-    list(run_tasks(experiment, rows, beside, Plan(2, 1), forced=True))
+    list(run_tasks("tiny", experiment, rows, alone, workers=1))
+    list(run_tasks("tiny", experiment, rows, beside, workers=2))
     for one, other in zip(alone, beside, strict=True):
         assert all((a == b).all() for a, b in zip(read_arrays(one), read_arrays(other), strict=True))
 
