@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kgl.competition import load_competition
+from kgl.competition import data_root, load_competition
 from kgl.errors import KglError
 from kgl.identity import short_hash
 from kgl.metrics import get_metric
@@ -177,7 +177,7 @@ def read_truth(workspace: Workspace) -> Truth:
     from kgl.target import Target
 
     competition = load_competition(workspace)
-    train = workspace.root / competition.files.root / competition.files.train
+    train = data_root(workspace, competition) / competition.files.train
 
     def digest(file: Path) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
@@ -271,8 +271,8 @@ def farthest(truth: Truth, new: Side, old: Side, count: int = 5) -> list[tuple[s
 def _of_own_seeds(workspace: Workspace, run: Run) -> tuple[float, int]:
     """Squares and degrees of freedom of a run's scores over its seeds, within folds; none where they are not here."""
     squares, df = 0.0, 0
-    for fold in range(len(run.fold_scores)):
-        files = [run_folder(workspace, run.run) / f"folds/{fold}/seed-{seed}/scores.json" for seed in run.seeds]
+    for fold in sorted(run_folder(workspace, run.run).glob("folds/*")):
+        files = [fold / f"seed-{seed}" / "scores.json" for seed in run.seeds]
         scores = [read_json(file)["score"] for file in files if file.is_file()]
         known = [score for score in scores if score is not None]
         if len(known) > 1:

@@ -69,8 +69,8 @@ def files(m: Material) -> Section:
                 with Image.open(root / path) as image:
                     sizes.append(image.size)
                     kinds[f"{image.format} {image.mode}"] += 1
-            except (OSError, ValueError) as error:
-                rows.append((part, path or "(no file)", "cannot be read" if path else str(error)[:60]))
+            except (OSError, ValueError):
+                rows.append((part, path or "(no file)", "cannot be read" if path else "a row without a picture"))
     names = [str(path) for path in m.data.train[PATH]]
     for group in pd.Series(names).groupby(equal_files(names, root=root)).agg(list):
         if len(group) > 1:
