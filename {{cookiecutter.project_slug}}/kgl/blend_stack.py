@@ -1,14 +1,12 @@
 """The scale on which members are added up, and stacking: a small linear model there, drawn towards the equal mean."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.metrics import MEAN
 
-Array = NDArray[Any]
 PENALTIES = (0.01, 0.1, 1.0)  # on the distance of the weights from equal ones
 CLIP = 1e-5  # probabilities are kept that far from 0 and 1
 

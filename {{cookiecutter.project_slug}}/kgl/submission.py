@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.competition import Competition, load_competition
 from kgl.decisions import decide_rows, is_tuned
 from kgl.errors import KglError
@@ -23,7 +22,6 @@ from kgl.tables import AGAIN, ID, Data, call_contest, numbered, read_sample_subm
 from kgl.target import Target
 from kgl.wording import rule_in_words
 
-Array = NDArray[Any]
 NOT_BELOW_0 = ("rmsle", "rmse_log")  # Kaggle refuses such a file, or its score is undefined
 
 

@@ -20,7 +20,7 @@ from kgl.cli.talk import (
     tell_scores,
 )
 from kgl.errors import KglError, some, usage
-from kgl.paths import find_workspace
+from kgl.paths import digest, find_workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +81,6 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, st
     """Check a run's file, send it, wait for its score and record it; RUN is the board's first unless given."""
     from kgl.board import best_run
     from kgl.online.client import Kaggle
-    from kgl.online.fetch import digest
     from kgl.online.submit import Candidate, allowance_in_words, prepare_file, refuse_sent
     from kgl.online.submit import submit as send
     from kgl.runs import read_run
