@@ -74,10 +74,11 @@ class Scale:
 
     def _inverse(self, z: Array) -> Array:
         """Probabilities of sums; values as they are."""
+        from scipy.special import expit, softmax
+
         if self.task == "multiclass":
-            odds = np.exp(z - z.max(axis=1, keepdims=True))
-            return np.asarray(odds / odds.sum(axis=1, keepdims=True))
-        return np.asarray(1 / (1 + np.exp(-np.clip(z, -50, 50)))) if self._of_classes else z
+            return np.asarray(softmax(z, axis=1))
+        return np.asarray(expit(z)) if self._of_classes else z
 
     def _loss(self, z: Array, wanted: Array) -> float:
         """The mean over rows of what `_inverse(z) - wanted` is the gradient of."""

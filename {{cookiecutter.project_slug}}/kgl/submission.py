@@ -165,19 +165,19 @@ def build_submission(form: Form, target: Target, predictions: pd.DataFrame, rule
     codes, values = decide(target, values, rule), values.clip(*form.bounds)
     built = form.ids.reset_index(drop=True)
     for column, words in form.cells.items():
-        source = form.prediction[column]
+        source, names = form.prediction[column], np.array(list((words or {}).values()), dtype=object)
         if words is None:
             built[column] = values[:, source]
         elif form.places > 1:
-            ranked = np.array(list(words.values()), dtype=object)[np.argsort(-values, axis=1, kind="stable")]
+            ranked = names[np.argsort(-values, axis=1, kind="stable")]
             built[column] = [" ".join(row) for row in ranked[:, : form.places]]
         elif not form.places:
-            names, chosen = np.array(list(words.values()), dtype=object), codes.astype(bool)
+            chosen = codes.astype(bool)
             none = ~chosen.any(axis=1)  # they would be empty cells: the likeliest then
             chosen[none, values[none].argmax(axis=1)] = True
             built[column] = [" ".join(names[row]) for row in chosen]
         else:
-            built[column] = np.array(list(words.values()), dtype=object)[codes if codes.ndim == 1 else codes[:, source]]
+            built[column] = names[codes if codes.ndim == 1 else codes[:, source]]
     return built[list(form.columns)]
 
 

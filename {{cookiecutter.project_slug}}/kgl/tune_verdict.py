@@ -81,8 +81,11 @@ def draw_anew(session: Session, experiment: Experiment) -> Session:
 
 
 def luck(gains: Sequence[float], of: int, rows: float | None = None) -> float:
-    """The chance that the luckiest of so many gains like this over folds; see `kgl.verdicts.judge`."""
-    return min(1.0, of * judge(gains, rows=rows)[1])
+    """The chance that the luckiest of so many gains like this over folds; see `kgl.verdicts.judge`.
+
+    Of a single fold with a score nothing is known.
+    """
+    return min(1.0, of * judge(gains, rows=rows)[1]) if len(gains) > 1 else 1.0
 
 
 def _measure(again: Trainer, changes: Changes) -> tuple[list[float], Array]:

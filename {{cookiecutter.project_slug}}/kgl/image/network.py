@@ -134,10 +134,8 @@ def _check_loaded(module: nn.Module, fresh: nn.Module) -> None:
 
 
 def _for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Statistics of RGB for other numbers of channels: the mean for one, repeated for more (timm does neither)."""
-    if channels == 1:
-        return (float(np.mean(values)),)
-    return tuple(float(values[i % len(values)]) for i in range(channels))
+    """Statistics of RGB, for one channel their mean (timm leaves three)."""
+    return (float(np.mean(values)),) if channels == 1 else tuple(map(float, values))
 
 
 def build_optimizer(name: str, groups: Any, learning_rate: float) -> Optimizer:

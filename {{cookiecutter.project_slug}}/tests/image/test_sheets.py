@@ -67,3 +67,4 @@ def test_a_row_without_a_picture_is_told_as_such(tiny: Tiny) -> None:
         picture(tiny.root / f"data/raw/{name}.png", 5)
     rows = files(Material(tiny.workspace)).blocks[-1].rows
     assert ("train", "(no file)", "a row without a picture") in rows
+    assert "cat: missing" in show_rows(tiny.workspace, pd.DataFrame({PATH: [""]}), ["cat"])
