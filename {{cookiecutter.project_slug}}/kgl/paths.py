@@ -48,13 +48,13 @@ class Workspace:
         return self.root / "submissions.jsonl"
 
 
-def find_workspace(start: Path | None = None) -> Workspace:
-    """The workspace that `start` (the current folder by default) lies in, found upwards.
+def find_workspace() -> Workspace:
+    """The workspace that the current folder lies in, found upwards.
 
     Raises:
         KglError: no folder from here upwards has a competition.toml (status 2).
     """
-    here = (start or Path.cwd()).resolve()
+    here = Path.cwd().resolve()
     for folder in (here, *here.parents):
         if (folder / MARKER).is_file():
             return Workspace(folder)
