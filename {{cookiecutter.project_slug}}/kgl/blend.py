@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kgl import __version__
+from kgl.arrays import Array
 from kgl.blend_stack import PENALTIES, Scale
 from kgl.blend_weights import STEPS, find_blend, mix, paired
 from kgl.board import rank
@@ -22,7 +22,6 @@ from kgl.suspects import best_column
 from kgl.tables import ID
 from kgl.wording import show
 
-Array = NDArray[Any]
 MOST_WORTH = 12  # members that a blend is found without, to see what each brings
 
 

@@ -1,14 +1,12 @@
 """The scale on which members are added up, and stacking: a small linear model there, drawn towards the equal mean."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.metrics import MEAN
 
-Array = NDArray[Any]
 PENALTIES = (0.01, 0.1, 1.0)  # on the distance of the weights from equal ones
 CLIP = 1e-5  # probabilities are kept that far from 0 and 1
 
@@ -76,10 +74,11 @@ class Scale:
 
     def _inverse(self, z: Array) -> Array:
         """Probabilities of sums; values as they are."""
+        from scipy.special import expit, softmax
+
         if self.task == "multiclass":
-            odds = np.exp(z - z.max(axis=1, keepdims=True))
-            return np.asarray(odds / odds.sum(axis=1, keepdims=True))
-        return np.asarray(1 / (1 + np.exp(-np.clip(z, -50, 50)))) if self._of_classes else z
+            return np.asarray(softmax(z, axis=1))
+        return np.asarray(expit(z)) if self._of_classes else z
 
     def _loss(self, z: Array, wanted: Array) -> float:
         """The mean over rows of what `_inverse(z) - wanted` is the gradient of."""

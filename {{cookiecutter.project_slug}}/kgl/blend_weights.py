@@ -3,14 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.verdicts import chance
 
-Array = NDArray[Any]
 Measure = Callable[[Array, Array], float]  # the smooth loss of predictions on the rows of these numbers
 Learn = Callable[[Array, Array], Array]  # (candidates, numbers for `mix`) from the members on the rows of these numbers
 STEPS = 50

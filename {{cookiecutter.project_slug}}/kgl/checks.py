@@ -70,7 +70,8 @@ def check_data(data: Data) -> Iterator[Finding]:
         repeated = f"{int(ids.duplicated().sum()):,} rows of train repeat an id"
         what = f"{repeated}: rows are numbered, equal ids stay in one fold"
         yield Finding("warn", what, "look whether id in competition.toml is right")
-    yield from _rare_labels(data)
+    if data.target.task != "regression":
+        yield from _rare_labels(data)
 
 
 def _rare_labels(data: Data) -> Iterator[Finding]:

@@ -35,16 +35,8 @@ def find_notes(train: pd.DataFrame, test: pd.DataFrame, known: Sequence[str]) ->
     yield "empty", _names(empty), "without any value in train or in test"
     if not shared:
         yield "features", ("none",), "train and test share no column: join further tables in contest.py"
-    elif equal := _equal_rows(train[shared]):
+    elif equal := int(pd.util.hash_pandas_object(train[shared], index=False).duplicated().sum()):
         yield "duplicates", (f"{equal:,} rows",), "equal to another in all columns but id and target"
-
-
-def _equal_rows(rows: pd.DataFrame) -> int:
-    """How many rows equal one before them; numbers, which are fast, leave few rows to compare the texts of."""
-    for part in (rows.select_dtypes("number"), rows):
-        if part.shape[1]:
-            rows = rows.loc[pd.util.hash_pandas_object(part.loc[rows.index], index=False).duplicated(keep=False)]
-    return int(pd.util.hash_pandas_object(rows, index=False).duplicated().sum())
 
 
 def _names(columns: Iterator[object] | Sequence[object]) -> tuple[str, ...]:

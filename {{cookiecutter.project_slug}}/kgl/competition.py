@@ -141,9 +141,14 @@ def parse_competition(content: bytes) -> Competition:
     return competition
 
 
+def files_root(workspace: Workspace, competition: Competition) -> Path:
+    """The folder that `[files] root` names, into which files are downloaded."""
+    return workspace.root / Path(competition.files.root).expanduser()
+
+
 def data_root(workspace: Workspace, competition: Competition) -> Path:
     """The folder of the contest's files; on Kaggle itself the attached one, wherever it is mounted."""
-    root = workspace.root / Path(competition.files.root).expanduser()
+    root = files_root(workspace, competition)
     if (root / competition.files.train).is_file() or not competition.slug:
         return root
     mounted = (base / competition.slug for base in KAGGLE_INPUTS)

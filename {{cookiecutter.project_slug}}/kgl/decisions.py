@@ -8,16 +8,14 @@ rules. Each fold is decided by a rule that never saw its labels; the test by the
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.metrics import MEAN, Metric, get_metric
 from kgl.scoring import compact, decide, label_values, truth_labels
 from kgl.target import Target
 
-Array = NDArray[Any]
 Folds = frozenset[int]
 Choice = tuple[int, ...]  # which candidate stands at each place of a rule
 Scorer = Callable[[Choice], float]

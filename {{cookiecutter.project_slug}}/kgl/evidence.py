@@ -1,6 +1,5 @@
 """What verdicts rest on: the rows that two runs share and the noise of seeds, kept in data/cache."""
 
-import hashlib
 import json
 import math
 import statistics
@@ -13,20 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kgl.competition import load_competition
+from kgl.arrays import Array
+from kgl.competition import data_root, load_competition
 from kgl.errors import KglError
 from kgl.identity import short_hash
 from kgl.metrics import get_metric
-from kgl.paths import Workspace, read_json, replacing, write_json
+from kgl.paths import Workspace, digest, read_json, replacing, write_json
 from kgl.runs import Run, made_again, run_folder
 from kgl.verdicts import Rows, Scorer, Verdict, compare, draw_scores, rows_of
 
 if TYPE_CHECKING:  # the board imports no pandas where all is in the cache
     from kgl.target import Target
 
-Array = NDArray[Any]
 Found = TypeVar("Found")
 
 
@@ -177,11 +175,7 @@ def read_truth(workspace: Workspace) -> Truth:
     from kgl.target import Target
 
     competition = load_competition(workspace)
-    train = workspace.root / competition.files.root / competition.files.train
-
-    def digest(file: Path) -> str:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-
+    train = data_root(workspace, competition) / competition.files.train
     files = [workspace.competition_toml, workspace.root / "contest.py", workspace.folds]
     stat = train.stat() if competition.files.train and train.is_file() else None
     made_of = [digest(file) for file in files if file.is_file()]
@@ -199,17 +193,13 @@ def read_truth(workspace: Workspace) -> Truth:
 
 
 def _load_truth(workspace: Workspace) -> Truth:
-    from kgl.folds import find_groups
     from kgl.session import open_session
 
     session = open_session(workspace, say=lambda line: None)
-    data, scheme = session.data, session.folds.scheme
-    groups = find_groups(data, data.competition.folds, scheme) if scheme != "time" else None
-    ids = data.ids.to_numpy().astype(np.str_)
-    groups = np.arange(len(ids)) if groups is None else groups
+    data, ids = session.data, session.data.ids.to_numpy().astype(np.str_)
     rows = np.flatnonzero(session.fold_of >= 0)
     rows = rows[np.argsort(ids[rows])]
-    return Truth(data.target, ids[rows], data.y[rows], session.fold_of[rows], groups[rows])
+    return Truth(data.target, ids[rows], data.y[rows], session.fold_of[rows], session.groups[rows])
 
 
 def read_side(workspace: Workspace, truth: Truth, run: Run) -> Side | None:
@@ -251,11 +241,8 @@ def farthest(truth: Truth, new: Side, old: Side, count: int = 5) -> list[tuple[s
     Of classes, a prediction is the probability of the right one; of several columns, the one that differs most counts.
     """
     here = np.flatnonzero(~np.isnan(new.oof + old.oof).any(axis=1))
-    sides, column = [side.oof[here] for side in (new, old)], np.zeros(len(here), dtype=int)
-    if len(here) and truth.target.one_label:
-        column = truth.y[here]
-    elif len(here):
-        column = np.abs(sides[0] - sides[1]).argmax(axis=1)
+    sides = [side.oof[here] for side in (new, old)]
+    column = truth.y[here] if truth.target.one_label else np.abs(sides[0] - sides[1]).argmax(axis=1)
     values = [side[np.arange(len(here)), column] for side in sides]
     found = []
     for i in (gaps := np.abs(values[0] - values[1])).argsort()[::-1][: min(count, np.count_nonzero(gaps))]:
@@ -271,8 +258,8 @@ def farthest(truth: Truth, new: Side, old: Side, count: int = 5) -> list[tuple[s
 def _of_own_seeds(workspace: Workspace, run: Run) -> tuple[float, int]:
     """Squares and degrees of freedom of a run's scores over its seeds, within folds; none where they are not here."""
     squares, df = 0.0, 0
-    for fold in range(len(run.fold_scores)):
-        files = [run_folder(workspace, run.run) / f"folds/{fold}/seed-{seed}/scores.json" for seed in run.seeds]
+    for fold in sorted(run_folder(workspace, run.run).glob("folds/*")):
+        files = [fold / f"seed-{seed}" / "scores.json" for seed in run.seeds]
         scores = [read_json(file)["score"] for file in files if file.is_file()]
         known = [score for score in scores if score is not None]
         if len(known) > 1:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.config import check_value, from_text, literal, nearest, unknown_key
 from kgl.errors import KglError, reason, usage
 from kgl.paths import Workspace, use_workspace
@@ -21,8 +22,6 @@ from kgl.target import Target
 
 if TYPE_CHECKING:
     from kgl.tables import Data
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

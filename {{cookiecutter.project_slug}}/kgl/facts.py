@@ -10,6 +10,7 @@ import pandas as pd
 
 from kgl.columns import find_group, find_notes, find_time, id_prefix
 from kgl.competition import Competition, data_root, get_fact, of_kind, with_facts
+from kgl.config import nearest
 from kgl.errors import KglError, some
 from kgl.metric_names import KNOWN, metric_of
 from kgl.metrics import OWN, get_metric
@@ -253,8 +254,6 @@ def _ends_of(columns: set[str], labels: set[str]) -> bool:
 
 
 def _check_targets(train: pd.DataFrame, target: Sequence[str]) -> None:
-    from kgl.config import nearest
-
     for name in target:
         if name not in train:
             raise KglError(f"train has no column '{name}' to be the target.{nearest(name, map(str, train.columns))}")

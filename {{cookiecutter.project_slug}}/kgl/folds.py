@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.competition import FoldSettings, Scheme, of_kind
 from kgl.config import missing_column
 from kgl.errors import KglError, reason, usage
@@ -17,7 +18,6 @@ from kgl.fold_file import hash_folds, read_assignment, write_assignment
 from kgl.tables import Data, text_ids
 from kgl.target import Target
 
-Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 NEVER_VALIDATED = -1
 UNDATED = 0  # the time rank of external rows

@@ -6,19 +6,19 @@ or values, floats of shape (n,). `mean_<name>` is the mean over the columns of b
 0/1 of a multilabel task. An undefined score (AUC of one class) is nan, and mean_ leaves that column out.
 """
 
-import difflib
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from kgl.arrays import Array
+from kgl.config import nearest
 from kgl.errors import KglError, usage
 
-Array = NDArray[Any]
 Takes = Literal["labels", "probabilities", "values"]
 CLIP = 1e-15  # Kaggle keeps probabilities this far from 0 and 1
 EPSILON = np.finfo(np.float64).eps  # what mape counts a truth of 0 as, like scikit-learn
@@ -236,10 +236,9 @@ def get_metric(name: str) -> Metric:
         return found
     if (one := METRICS.get(name.removeprefix(MEAN))) is not None:
         return _columnwise(one)
-    nearest = difflib.get_close_matches(name.lower(), [*METRICS, *(MEAN + known for known in METRICS)], n=1)
-    hint = f' (did you mean "{nearest[0]}"?)' if nearest else ""
+    hint = nearest(name, [*METRICS, *(MEAN + known for known in METRICS)])
     raise usage(
-        f'metric "{name}" is unknown{hint}; known are {", ".join(METRICS)}, each also as {MEAN}<name> (the mean over '
+        f'metric "{name}" is unknown.{hint} Known are {", ".join(METRICS)}, each also as {MEAN}<name> (the mean over '
         f'columns), {" and ".join(OF_SETS)} of sets of labels, and "{OWN}<name>" for a Metric of your own in contest.py'
     )
 

@@ -1,5 +1,6 @@
 """Where the workspace's files lie, and writing them whole or not at all."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -47,13 +48,13 @@ class Workspace:
         return self.root / "submissions.jsonl"
 
 
-def find_workspace(start: Path | None = None) -> Workspace:
-    """The workspace that `start` (the current folder by default) lies in, found upwards.
+def find_workspace() -> Workspace:
+    """The workspace that the current folder lies in, found upwards.
 
     Raises:
         KglError: no folder from here upwards has a competition.toml (status 2).
     """
-    here = (start or Path.cwd()).resolve()
+    here = Path.cwd().resolve()
     for folder in (here, *here.parents):
         if (folder / MARKER).is_file():
             return Workspace(folder)
@@ -112,6 +113,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all. NaN is refused by the format: give None."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> Any:

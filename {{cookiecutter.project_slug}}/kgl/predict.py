@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
+from kgl.arrays import Array
 from kgl.blend import blend_test, blend_weights
 from kgl.crossval import average_test, write_test
 from kgl.errors import KglError
@@ -17,8 +16,6 @@ from kgl.fold_task import add_stacked
 from kgl.paths import Workspace
 from kgl.runs import Run, holding, read_complete, run_folder, saved_models
 from kgl.session import Say, Session, open_session
-
-Array = NDArray[Any]
 
 
 def predict_again(workspace: Workspace, name: str, say: Say = print) -> Run:

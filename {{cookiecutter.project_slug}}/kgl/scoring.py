@@ -1,15 +1,11 @@
 """From predictions to what the metric takes: one place for folds, blends, boards and submissions."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.errors import usage
 from kgl.metrics import MEAN, OWN, Metric, get_metric
 from kgl.target import Target
-
-Array = NDArray[Any]
 
 
 def score(metric: Metric, target: Target, y: Array, predictions: Array) -> float:

@@ -3,18 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
+import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.competition import Competition
-from kgl.folds import Folds, make_folds, read_folds, save_folds, time_rank
+from kgl.folds import Folds, find_groups, make_folds, read_folds, save_folds, time_rank
 from kgl.metrics import Metric, get_metric
 from kgl.paths import Workspace
 from kgl.tables import Data, load_data
 
-Array = NDArray[Any]
 Say = Callable[[str], None]
 
 
@@ -47,6 +46,13 @@ class Session:
         """The place in time of each training row, where the scheme is time."""
         known = self.folds.scheme == "time" and self.competition.folds.time
         return time_rank(self.data, self.competition.folds) if known else None
+
+    @cached_property
+    def groups(self) -> Array:
+        """A number for each training row, the same where one fold has to hold them all; time holds none together."""
+        scheme = self.folds.scheme
+        found = None if scheme == "time" else find_groups(self.data, self.competition.folds, scheme)
+        return np.arange(len(self.data.y)) if found is None else found
 
     @cached_property
     def data_hash(self) -> str:

@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.competition import Competition, load_competition
 from kgl.decisions import decide_rows, is_tuned
 from kgl.errors import KglError
@@ -24,7 +23,6 @@ from kgl.tables import AGAIN, ID, Data, call_contest, numbered, read_sample_subm
 from kgl.target import Target
 from kgl.wording import rule_in_words
 
-Array = NDArray[Any]
 NOT_BELOW_0 = ("rmsle", "rmse_log")  # Kaggle refuses such a file, or its score is undefined
 
 
@@ -168,19 +166,19 @@ def build_submission(form: Form, target: Target, predictions: pd.DataFrame, rule
     codes, values = decide(target, values, rule), values.clip(*form.bounds)
     built = form.ids.reset_index(drop=True)
     for column, words in form.cells.items():
-        source = form.prediction[column]
+        source, names = form.prediction[column], np.array(list((words or {}).values()), dtype=object)
         if words is None:
             built[column] = values[:, source]
         elif form.places > 1:
-            ranked = np.array(list(words.values()), dtype=object)[np.argsort(-values, axis=1, kind="stable")]
+            ranked = names[np.argsort(-values, axis=1, kind="stable")]
             built[column] = [" ".join(row) for row in ranked[:, : form.places]]
         elif not form.places:
-            names, chosen = np.array(list(words.values()), dtype=object), codes.astype(bool)
+            chosen = codes.astype(bool)
             none = ~chosen.any(axis=1)  # they would be empty cells: the likeliest then
             chosen[none, values[none].argmax(axis=1)] = True
             built[column] = [" ".join(names[row]) for row in chosen]
         else:
-            built[column] = np.array(list(words.values()), dtype=object)[codes if codes.ndim == 1 else codes[:, source]]
+            built[column] = names[codes if codes.ndim == 1 else codes[:, source]]
     return built[list(form.columns)]
 
 

@@ -2,18 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.competition import of_kind
 from kgl.findings import Finding
 from kgl.tables import ID, Data
 from kgl.target import Target
 
-Array = NDArray[Any]
 FEW_LEVELS = 50  # a column of fewer different texts is a category, not a name
 SAMPLE = 20_000  # rows that columns are looked at on
 FOREST_SAMPLE = 3000  # of train and of test

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.competition import Competition
 from kgl.config import missing_column
 from kgl.errors import KglError, usage
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -33,9 +30,7 @@ class Target:
     @property
     def columns(self) -> tuple[str, ...]:
         """The prediction columns of oof.parquet and test.parquet."""
-        if self.task in ("binary", "multiclass"):
-            return tuple(f"p_{label}" for label in self.labels)
-        if self.task == "multilabel":
+        if self.one_label or self.task == "multilabel":
             return tuple(f"p_{name}" for name in self.labels or self.names)
         return self.names
 

@@ -1,21 +1,20 @@
 """A team mate's predictions as a run like any other: checked row by row, scored by our metric on our folds."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from kgl import __version__
+from kgl.arrays import Array
 from kgl.changes import find_parent
 from kgl.crossval import score_run, write_oof, write_test
 from kgl.errors import KglError, usage
 from kgl.experiment import experiment_names
 from kgl.identity import short_hash
+from kgl.paths import digest
 from kgl.runs import Run, begin_run, is_finished, now, open_run, read_run_file, save_run
 from kgl.session import Session
 from kgl.submission import check_run
@@ -24,7 +23,6 @@ from kgl.tables import ID, text_ids
 from kgl.target import Target
 from kgl.wording import show
 
-Array = NDArray[Any]
 AGREE = "agree on one data/folds.parquet (it belongs into git) and train on it: kgl train NAME."
 
 
@@ -79,7 +77,7 @@ def _describe(session: Session, files: Sequence[Path], theirs: Run | None, name:
     name = name or re.sub(r"\W+", "_", f"team_{theirs.experiment if theirs else files[0].stem}")
     if not re.fullmatch(r"\w+", name, re.ASCII) or name in [*experiment_names(session.workspace), "blend"]:
         raise usage(f"--name {name}: expected letters, digits and _, and no name of an experiment here.")
-    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    hashes = {path.name: digest(path) for path in files}
     run = Run(run="", experiment=name, kind="import", label_order=list(session.data.target.labels))
     run.config = {"kind": "import", "from": theirs.run if theirs else "", "sha256": hashes}
     if theirs and theirs.is_rosy:

@@ -16,9 +16,10 @@ import numpy as np
 from optuna import Trial, TrialPruned
 from optuna.samplers import TPESampler
 
+from kgl.arrays import Array
 from kgl.errors import USAGE, KglError
 from kgl.experiment import Experiment, config_of, override
-from kgl.fold_task import Array, Rows, Task, gather_rows, read_arrays, run_tasks
+from kgl.fold_task import Rows, Task, gather_rows, read_arrays, run_tasks
 from kgl.identity import identity, short_hash
 from kgl.metrics import Metric
 from kgl.scoring import score

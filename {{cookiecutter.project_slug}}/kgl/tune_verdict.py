@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kgl.arrays import Array
 from kgl.errors import KglError
 from kgl.experiment import Experiment
-from kgl.folds import find_groups, make_folds
+from kgl.folds import make_folds
 from kgl.identity import short_hash
 from kgl.paths import replacing
 from kgl.session import Session
 from kgl.tune_trials import Changes, Trainer, in_a_line
-from kgl.verdicts import RISK, Array, draw_scores, judge, rows_of
+from kgl.verdicts import RISK, draw_scores, judge, rows_of
 from kgl.wording import show
 
 FINALISTS = 3
@@ -80,17 +81,19 @@ def draw_anew(session: Session, experiment: Experiment) -> Session:
 
 
 def luck(gains: Sequence[float], of: int, rows: float | None = None) -> float:
-    """The chance that the luckiest of so many gains like this over folds; see `kgl.verdicts.judge`."""
-    return min(1.0, of * judge(gains, rows=rows)[1])
+    """The chance that the luckiest of so many gains like this over folds; see `kgl.verdicts.judge`.
+
+    Of a single fold with a score nothing is known.
+    """
+    return min(1.0, of * judge(gains, rows=rows)[1]) if len(gains) > 1 else 1.0
 
 
 def _measure(again: Trainer, changes: Changes) -> tuple[list[float], Array]:
     """The score of each fold, and of rows drawn from it, see `kgl.verdicts.draw_scores`."""
     session, oof = again.session, _predict(again, changes)
-    data, scheme, fold_of = session.data, session.folds.scheme, session.fold_of
-    groups = find_groups(data, data.competition.folds, scheme) if scheme != "time" else None
-    groups, inside = np.arange(len(oof)) if groups is None else groups, np.flatnonzero(fold_of >= 0)
-    draws = draw_scores(lambda rows: again.score(inside[rows], oof[inside[rows]]), fold_of[inside], groups[inside])
+    fold_of, inside = session.fold_of, np.flatnonzero(session.fold_of >= 0)
+    groups = session.groups[inside]
+    draws = draw_scores(lambda rows: again.score(inside[rows], oof[inside[rows]]), fold_of[inside], groups)
     return [again.score(fold_of == k, oof[fold_of == k]) for k in session.folds.numbers], draws
 
 

@@ -3,15 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.metrics import Metric
 from kgl.runs import Run
 
-Array = NDArray[Any]
 Scorer = Callable[[Array], float]  # the metric of one run on the rows of these numbers; a row may come twice
 RISK = 0.05
 SHARED = 1.85  # folds share training rows: what that adds to the variance of rows, and no fold shows; see docs

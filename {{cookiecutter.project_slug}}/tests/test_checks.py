@@ -51,6 +51,14 @@ def test_labels_too_rare_for_the_folds_are_named(tiny: Tiny) -> None:
     assert tiny.kgl("train", "logistic").status == 0
 
 
+def test_values_are_no_labels_that_may_be_rare(tiny: Tiny) -> None:
+    rows = tiny.frame("train.csv")
+    tiny.save("train.csv", rows.assign(label=["7"] + ["0"] * (len(rows) - 1)))
+    tiny.replace("competition.toml", 'task = "binary"\nmetric = "accuracy"', 'task = "regression"\nmetric = "mae"')
+    tiny.replace("competition.toml", 'scheme = "stratified"', 'scheme = "kfold"')
+    assert "fewer rows than folds" not in said(tiny, "warn")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [

@@ -27,7 +27,7 @@ def test_an_empty_file_is_unknown_facts_and_a_bom_is_no_fault() -> None:
         ('task = "binary"', 'tsk = "binary"', "unknown key 'tsk'. Did you mean 'task'?"),
         ('task = "binary"', 'task = "binry"', "task: got 'binry', allowed: binary, multiclass"),
         ('task = "binary"', 'task = "binry"', "Did you mean 'binary'?"),
-        ('metric = "accuracy"', 'metric = "acuracy"', 'did you mean "accuracy"?'),
+        ('metric = "accuracy"', 'metric = "acuracy"', "Did you mean 'accuracy'?"),
         ('scheme = "stratified"', 'scheme = "stratifed"', "Did you mean 'stratified'?"),
         ("n_splits = 3", "n_splits = 1", "folds.n_splits: expected 2 or more, got 1"),
         ("n_splits = 3", "n_splits = false", "n_splits: expected a whole number, got False"),

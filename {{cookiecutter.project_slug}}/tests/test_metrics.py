@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joblib import Parallel, delayed
 
+from kgl.arrays import Array
 from kgl.errors import KglError
-from kgl.metrics import METRICS, Array, Metric, get_metric, qwk
+from kgl.metrics import METRICS, Metric, get_metric, qwk
 
 ENGINE = Path(__file__).resolve().parents[1]
 THIRDS = [[0.5, 0.3, 0.2], [0.2, 0.6, 0.2], [0.1, 0.1, 0.8]]
@@ -333,7 +334,7 @@ def test_a_target_outside_the_logs_domain_is_refused() -> None:
 def test_an_unknown_name_is_refused_with_the_nearest_and_all_names(wrong: str, right: str) -> None:
     message = refused(2, lambda: get_metric(wrong))
     assert f'"{wrong}"' in message
-    assert f'did you mean "{right}"?' in message
+    assert f"Did you mean '{right}'?" in message
     assert all(name in message for name in METRICS)
 
 

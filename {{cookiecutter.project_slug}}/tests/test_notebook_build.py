@@ -12,14 +12,15 @@ from kgl.errors import KglError
 from kgl.notebook.inside import add_wheels
 from kgl.notebook.kernel import Build, kaggle_slug, set_owner
 from kgl.notebook.wheels import (
+    LISTED,
     VERSIONS,
     differing,
     fetch_wheels,
     imported_modules,
     lacking,
     modules_of,
+    needed,
     provided,
-    same_versions,
 )
 from tests.conftest import CONTEST, Result, Tiny
 
@@ -140,11 +141,10 @@ def test_what_a_missing_package_needs_is_missing_too(tmp_path: Path) -> None:
     assert found == {"os", "hypothesis"}
     assert {"hypothesis", "sortedcontainers"} <= set(lacking(found)) and "numpy" not in lacking(found)
     assert {"numpy", "python-dateutil", "scikit-learn"} <= provided()
-    same = same_versions(["scikit-learn"])  # a package that is packed in a newer version may need more than the older
+    same = needed(["scikit-learn"], known=LISTED)  # a newer version may need more than Kaggle's
     assert "scikit-learn" in same and not {"numpy", "scipy", "joblib", "threadpoolctl"} & set(same)
-    assert list(differing({"numpy": "2.0.9", "pandas": "1.5.3", "nobody": "1"})) == [
-        ("pandas", "1.5.3", VERSIONS["pandas"])
-    ]
+    other = differing({"numpy": "2.0.9", "pandas": "1.5.3", "nobody": "1"})
+    assert other == {"pandas": ("1.5.3", VERSIONS["pandas"])}
 
 
 def test_without_any_installer_wheels_are_refused_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,14 @@ def test_download_brings_every_file_as_it_is_and_skips_it_the_next_time(desk: De
     assert not list(desk.raw.glob("*.part*"))
 
 
+def test_download_and_doctor_know_the_home_folder(desk: Desk) -> None:
+    facts = desk.root / "competition.toml"
+    facts.write_text(FACTS.replace("[files]", '[files]\nroot = "~/elsewhere"'), encoding="utf-8")
+    desk.kgl("download")
+    assert (desk.home / "elsewhere" / "train.csv").is_file() and not (desk.root / "~").exists()
+    assert str(desk.home / "elsewhere") in desk.kgl("doctor").stdout
+
+
 def test_download_leaves_an_edited_file_alone_until_it_is_told(desk: Desk) -> None:
     desk.kgl("download")
     edited = desk.raw / "test.csv"

@@ -1,12 +1,14 @@
 """Models of one output: any estimator's classes in order, LightGBM's rounds and names, the rules of one column."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.pipeline import make_pipeline
@@ -114,6 +116,25 @@ def test_models_are_read_back_to_the_bit(model: str, classes: int, tmp_path: Pat
     made = build_model(model, SMALL.get(model, {"n_estimators": 5}), SETTING, classes).fit(X, y, None, [])
     made.save(tmp_path / "model")
     np.testing.assert_array_equal(type(made).load(tmp_path / "model").predict(X), made.predict(X))
+
+
+@dataclass
+class Level(RegressorMixin, BaseEstimator):  # type: ignore[misc, unused-ignore]
+    """An estimator that cannot be hashed, since it is compared by its values."""
+
+    quantile: float = 0.5
+
+    def fit(self, X: Any, y: Any) -> "Level":
+        self.level_ = np.quantile(y, self.quantile)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.full(len(X), self.level_)
+
+
+def test_an_estimator_may_be_a_dataclass_whatever_the_loss() -> None:
+    model = build_model(Level(), {}, replace(SETTING, loss="mae"), 0).fit(X, X[:, 0], None, [])
+    assert model.predict(X)[0] == np.median(X[:, 0])
 
 
 def boosted(name: str, params: Mapping[str, Any], *, classes: int = 0, loss: str = "rmse", seed: int = 0) -> Any:

@@ -273,6 +273,10 @@ def test_the_best_of_thirty_useless_columns_is_hardly_ever_called_better() -> No
     assert called <= 3  # 5 %
 
 
+def test_of_a_single_fold_with_a_score_nothing_is_known() -> None:
+    assert luck([0.1], of=3) == luck([], of=1) == 1.0
+
+
 def accuracy(table: NDArray[Any], y: NDArray[Any], train: NDArray[Any]) -> float:
     """Of least squares on some rows, on the others."""
     weights = np.linalg.lstsq(table[train], y[train], rcond=None)[0]

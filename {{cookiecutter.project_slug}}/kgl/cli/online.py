@@ -20,7 +20,7 @@ from kgl.cli.talk import (
     tell_scores,
 )
 from kgl.errors import KglError, some, usage
-from kgl.paths import find_workspace
+from kgl.paths import digest, find_workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,7 @@ def _open() -> "tuple[Workspace, Competition]":
 @click.option("--force", is_flag=True, help="Replace files that you edited.")
 def download(patterns: tuple[str, ...], force: bool) -> None:
     """Fetch the contest's files, verified and unpacked; PATTERNS such as 'train*' choose some of them."""
+    from kgl.competition import files_root
     from kgl.online.client import Kaggle
     from kgl.online.download import download as bring
     from kgl.online.download import total_size
@@ -56,7 +57,7 @@ def download(patterns: tuple[str, ...], force: bool) -> None:
         return force or click.confirm(f"{edited} since the download. Replace it by the original?")
 
     workspace, competition = _open()
-    root = workspace.root / competition.files.root
+    root = files_root(workspace, competition)
     files, fetched = bring(Kaggle(competition.slug, say=notice), root, patterns, overwrite=overwrite)
     for file in files[:SHOWN]:
         click.echo(f"  {size_text(file.size):>9}  {file.name}")
@@ -80,7 +81,6 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, st
     """Check a run's file, send it, wait for its score and record it; RUN is the board's first unless given."""
     from kgl.board import best_run
     from kgl.online.client import Kaggle
-    from kgl.online.fetch import digest
     from kgl.online.submit import Candidate, allowance_in_words, prepare_file, refuse_sent
     from kgl.online.submit import submit as send
     from kgl.runs import read_run
@@ -182,12 +182,13 @@ def _show_place(now: "Status") -> None:
 def doctor(as_json: bool) -> None:
     """What is wrong with machine, credentials, rules, data and folds, and what mends it."""
     from kgl.checks import check_workspace
+    from kgl.competition import files_root
     from kgl.online.checks import check_online
 
     findings = check_workspace(find_workspace())
     with suppress(KglError):  # facts that cannot be read: check_workspace tells
         workspace, competition = _open()
-        findings += check_online(competition.slug, workspace.root / competition.files.root)
+        findings += check_online(competition.slug, files_root(workspace, competition))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kgl.cli.talk import notice
+
 
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, path_type=Path))
@@ -25,8 +27,8 @@ def import_(files: tuple[Path, ...], name: str, note: str) -> None:
     from kgl.team import import_run
     from kgl.wording import summary
 
-    session = open_session(find_workspace(), say=lambda line: click.echo(line, err=True))
+    session = open_session(find_workspace(), say=notice)
     run = import_run(session, files, name=name, note=note)
     click.echo(summary(run))
-    click.echo("Next: uv run kgl board, or uv run kgl blend", err=True)
+    notice("Next: uv run kgl board, or uv run kgl blend")
     click.echo(run.run)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from kgl.image.decode import Fit, Pixels, Size, UnreadableImage, decode
 from kgl.image.threads import pool
 from kgl.paths import read_json, replacing, write_json
+from kgl.session import Say
 
 VERSION = 1  # of how files become pixels: a higher one makes older caches void
 MB = 1 << 20
 SAY_EVERY = 15  # seconds
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ def open_pictures(
                 bad = _decode_all(pictures, pixels, say)
                 pixels.flush()
                 del pixels  # Windows renames no file that is mapped
-                _write_bad(listed, bad)
+                write_json(listed, bad)
             return replace(pictures, bad=bad, kept=kept, pixels=_open(kept))
         if not listed.is_file():
-            _write_bad(listed, _decode_all(pictures, None, say))
+            write_json(listed, _decode_all(pictures, None, say))
         return replace(pictures, bad=_read_bad(listed))
 
 
@@ -167,8 +167,5 @@ def _make_room(cache_dir: Path, needed: float, disk_mb: float) -> bool:
 
 
 def _read_bad(listed: Path) -> dict[int, str]:
+    """The bad rows, which JSON has made texts of."""
     return {int(row): str(reason) for row, reason in read_json(listed).items()}
-
-
-def _write_bad(listed: Path, bad: dict[int, str]) -> None:
-    write_json(listed, {str(row): reason for row, reason in bad.items()})

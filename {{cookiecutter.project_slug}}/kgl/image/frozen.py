@@ -5,14 +5,13 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from kgl.arrays import Array
 from kgl.cores import usable_cores
 from kgl.errors import KglError
 from kgl.experiment import Fitted, Part, Setting
@@ -27,7 +26,6 @@ from kgl.image.network import Network, build_network
 from kgl.paths import find_workspace, replacing, write_json
 from kgl.tabular.numbers import numbers_of
 
-Array = NDArray[Any]
 NETWORK = "__backbone__"  # of prepared rows: which network saw the pictures, in each row
 
 

@@ -5,14 +5,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from kgl.arrays import Array
 from kgl.competition import data_root, load_competition
 from kgl.errors import KglError, some
 from kgl.experiment import Part, Setting
@@ -29,9 +28,9 @@ from kgl.image.train import Lesson, Training
 from kgl.metrics import get_metric
 from kgl.paths import find_workspace, write_json
 from kgl.scoring import score
+from kgl.suspects import means_of
 from kgl.tables import ID
 
-Array = NDArray[Any]
 ALBUM, PLACE = "__album__", "__place__"  # of prepared rows: the pictures of all rows, and which of them is the row's
 SHOWN = 10  # unreadable files by name
 LOGS = {"rmse_log": ("log", np.log), "rmsle": ("log1p", np.log1p)}  # of losses on logarithms
@@ -187,13 +186,10 @@ def describe(
     target, loss = setting.target, setting.loss.removeprefix("mean_")
     center = scale = np.zeros(0)
     log = ""
-    if target.one_label:
-        table = np.eye(len(target.labels))[y]
-    elif target.task == "multilabel":
-        table = y.astype(float)
-    else:
+    table = means_of(target, y)
+    if not (target.one_label or target.task == "multilabel"):
         log, forward = LOGS.get(loss, ("", np.asarray))
-        values = forward(y if y.ndim == 2 else y[:, None])
+        values = forward(table)
         center, scale = values[used].mean(axis=0), values[used].std(axis=0)
         scale = np.where(scale > 0, scale, 1.0)
         table = (values - center) / scale

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import timm
+import timm.optim
 import torch
 from timm.data.config import resolve_model_data_config
 from torch import nn
@@ -15,6 +17,8 @@ from kgl.config import nearest
 from kgl.errors import usage
 from kgl.image.predictor import create_module
 from kgl.image.weights import PRETRAINED, RANDOM, config_beside, find_weights, greet_hub, origin_of, plain_errors
+
+optim: Any = timm.optim  # mypy does not see what it hands on
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,6 @@ def check_network(model: str | Callable[..., Any], params: Mapping[str, Any]) ->
     Raises:
         KglError: with the nearest model (status 2).
     """
-    import timm
-
     if isinstance(model, str) and not timm.is_model(model):
         hint = nearest(model.split(".")[0], timm.list_models())
         raise usage(f"model: timm {timm.__version__} has no '{model}'.{hint} All of them: timm.list_models().")
@@ -83,8 +85,6 @@ def build_network(
     Raises:
         KglError: an argument that the model does not take (2); weights that are not here and cannot be fetched (1).
     """
-    import timm
-
     if not isinstance(model, str):
         return _own_network(model, {"num_classes": outputs, "in_chans": in_chans, **(params or {})}, weights, seed)
     config = timm.get_pretrained_cfg(model)
@@ -134,10 +134,8 @@ def _check_loaded(module: nn.Module, fresh: nn.Module) -> None:
 
 
 def _for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Statistics of RGB for other numbers of channels: the mean for one, repeated for more (timm does neither)."""
-    if channels == 1:
-        return (float(np.mean(values)),)
-    return tuple(float(values[i % len(values)]) for i in range(channels))
+    """Statistics of RGB, for one channel their mean (timm leaves three)."""
+    return (float(np.mean(values)),) if channels == 1 else tuple(map(float, values))
 
 
 def build_optimizer(name: str, groups: Any, learning_rate: float) -> Optimizer:
@@ -146,9 +144,6 @@ def build_optimizer(name: str, groups: Any, learning_rate: float) -> Optimizer:
     Raises:
         KglError: timm has none of that name (status 2).
     """
-    import timm.optim
-
-    optim: Any = timm.optim  # mypy does not see what it hands on
     try:
         optimizer: Optimizer = optim.create_optimizer_v2(groups, opt=name, lr=learning_rate)
     except (AssertionError, ValueError, KeyError):
@@ -168,9 +163,6 @@ def parameter_groups(
         layer_decay: the learning rate of each layer over that of the one above it (0.65 to 0.9 for transformers).
         head_scale: the head's learning rate over that of the rest.
     """
-    import timm.optim
-
-    optim: Any = timm.optim
     skipped: Any = getattr(module, "no_weight_decay", tuple)()
     if layer_decay is None:
         groups = optim.param_groups_weight_decay(module, weight_decay, no_weight_decay_list=skipped)

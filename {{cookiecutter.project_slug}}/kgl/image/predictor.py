@@ -189,7 +189,7 @@ def batch_size_on(device: torch.device) -> int:
 
 
 class Normalise:
-    """uint8 pictures to what the network takes, on its device; three channels become one by their luminance."""
+    """uint8 pictures to what the network takes, on its device."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
         self.device = device

@@ -4,6 +4,7 @@ import base64
 import io
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ def show_rows(workspace: Workspace, rows: pd.DataFrame, notes: Sequence[str]) ->
     root, figures = data_root(workspace, load_competition(workspace)), []
     for path, note in zip(rows[PATH], notes, strict=True):
         try:
-            pixels = decode(root / path, size=(SIDE, SIDE), fit="pad")
+            pixels = decode(root / path if path else Path(), size=(SIDE, SIDE), fit="pad")
         except UnreadableImage as error:
             figures.append(Markup("<figure>{}: {}</figure>").format(note, error.reason))
             continue
@@ -69,8 +70,8 @@ def files(m: Material) -> Section:
                 with Image.open(root / path) as image:
                     sizes.append(image.size)
                     kinds[f"{image.format} {image.mode}"] += 1
-            except (OSError, ValueError) as error:
-                rows.append((part, path or "(no file)", "cannot be read" if path else str(error)[:60]))
+            except (OSError, ValueError):
+                rows.append((part, path or "(no file)", "cannot be read" if path else "a row without a picture"))
     names = [str(path) for path in m.data.train[PATH]]
     for group in pd.Series(names).groupby(equal_files(names, root=root)).agg(list):
         if len(group) > 1:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from timm.scheduler.scheduler_factory import create_scheduler_v2
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from kgl.arrays import Array
 from kgl.errors import KglError
 from kgl.experiment import Setting
 from kgl.image.cache import Pictures
@@ -32,7 +32,6 @@ from kgl.image.predictor import CLASSES, Normalise, Spec, is_out_of_memory
 if TYPE_CHECKING:
     from kgl.image.experiment import Vision
 
-Array = NDArray[Any]
 SAVE_EVERY = 120.0  # seconds between checkpoints: the most that a kill costs; one of a large network takes a second
 LOOK_EVERY = 50  # steps between looks at the loss: each makes a GPU wait
 COMPILE_PAYS_FROM = 300_000  # pictures in all epochs: compiling takes about a minute

@@ -174,15 +174,13 @@ OPERATIONS: tuple[Callable[[torch.Tensor, float], torch.Tensor], ...] = (
     lambda image, strength: V.solarize(image, 255 - 160 * abs(strength)),
     lambda image, strength: V.posterize(image, 8 - round(5 * abs(strength))),
 )
-MOVING = 4  # of these change where pixels are, the others their colours
 
 
 def operate(picture: Pixels, which: float, strength: float) -> Pixels:
     """One of the operations; `which` is from 0 to below 1."""
     image = torch.from_numpy(picture).permute(2, 0, 1)
-    number = int(which * len(OPERATIONS))
-    changed = OPERATIONS[number](image if number < MOVING else image[:3], strength)  # opacity has no colour
-    return np.asarray(torch.cat([changed, image[len(changed) :]]).permute(1, 2, 0).numpy())
+    changed = OPERATIONS[int(which * len(OPERATIONS))](image, strength)
+    return np.asarray(changed.permute(1, 2, 0).numpy())
 
 
 def _erase(picture: Pixels, top: float, left: float, area: float) -> Pixels:

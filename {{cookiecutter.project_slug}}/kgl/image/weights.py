@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import timm
 from torch import nn
 
 from kgl.competition import KAGGLE_INPUTS, load_competition
@@ -54,8 +55,6 @@ def _model_of(path: Path) -> str:
 
 def _use_another(model: str) -> str:
     """What to type where there are weights of other models."""
-    import timm
-
     workspace = find_workspace()
     files = _weight_files(workspace.root / "data" / "weights", load_competition(workspace).slug)
     others = {name: None for path in files if (name := _model_of(path).partition(".")[0]) != model}
@@ -67,7 +66,6 @@ def _use_another(model: str) -> str:
 
 def _sent_earlier(model: str) -> Path | None:
     """The weights in the hub's cache: asking the hub first takes a minute where there is no connection."""
-    import timm
     from huggingface_hub import try_to_load_from_cache
 
     config = timm.get_pretrained_cfg(model)

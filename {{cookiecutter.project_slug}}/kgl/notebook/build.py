@@ -12,7 +12,7 @@ from kgl.competition import data_root, load_competition, save_facts
 from kgl.errors import KglError
 from kgl.notebook.inside import DATA_ROOT
 from kgl.notebook.kernel import BY_HAND, PARTS, evaluation_api, kaggle_slug, size_of, write_dataset, write_kernel
-from kgl.notebook.wheels import PICKLED, differing, fetch_wheels, imported_modules, lacking, same_versions
+from kgl.notebook.wheels import LISTED, PICKLED, differing, fetch_wheels, imported_modules, lacking, needed
 from kgl.online.credentials import secrets
 from kgl.online.progress import size_text
 from kgl.paths import Workspace, use_workspace, whole_folder
@@ -159,7 +159,7 @@ def _write_wheels(runs: list[Run], folder: Path, wanted: bool, packages: Sequenc
     modules |= {getattr(CATALOGUE.get(str(run.config.get("model"))), "package", "") for run in runs}
     missing = lacking({*modules, *packages})
     versions = {name: version for run in runs for name, version in run.versions.items()}
-    other = {name: (ours, theirs) for name, ours, theirs in differing(versions)}
+    other = differing(versions)
     pickles = any(folder.glob("weights/**/*.joblib"))
     for name, (ours, theirs) in other.items():
         packed = "; yours is packed" if wanted and pickles and name in PICKLED else ""
@@ -167,7 +167,7 @@ def _write_wheels(runs: list[Run], folder: Path, wanted: bool, packages: Sequenc
     if missing:
         say(f"Kaggle's image is not known to have {', '.join(missing)}" + ("; packed" if wanted else ""))
     pickled = {name: other[name][0] for name in PICKLED if pickles and name in other}
-    missing |= same_versions(pickled) | pickled
+    missing |= needed(pickled, known=LISTED) | pickled  # older versions, as Kaggle's are, did not need all of it
     if wanted and missing:
         fetch_wheels(missing, folder / "wheels")
 

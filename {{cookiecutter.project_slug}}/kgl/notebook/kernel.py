@@ -10,7 +10,7 @@ from typing import Any
 from kgl.errors import usage
 from kgl.paths import Workspace, read_json, write_json
 
-OWNER = "INSERT_OWNER"  # who is signed in is only known online; see `kgl.notebook.build.set_owner`
+OWNER = "INSERT_OWNER"  # who is signed in is only known online; see `set_owner`
 KERNEL, DATASET, NOTEBOOK = "kernel-metadata.json", "dataset-metadata.json", "submission.ipynb"
 BY_HAND = (
     "start from Kaggle's example notebook of it, upload the workspace with runs/<run> as a private data set, "

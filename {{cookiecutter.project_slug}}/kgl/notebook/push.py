@@ -21,12 +21,12 @@ from kgl.journal import Event
 from kgl.notebook.kernel import DATASET, KERNEL, NOTEBOOK, Build, find_build, set_owner, size_of
 from kgl.online.client import Kaggle
 from kgl.online.extract import safe_name
-from kgl.online.fetch import digest, discard, fetch
+from kgl.online.fetch import discard, fetch
 from kgl.online.progress import progress, size_text
 from kgl.online.refusals import refused
 from kgl.online.submit import Candidate, Confirm, Make
 from kgl.online.submit import submit as send
-from kgl.paths import Workspace, read_json, write_json, write_text
+from kgl.paths import Workspace, digest, read_json, write_json, write_text
 from kgl.runs import read_run
 from kgl.session import Say
 

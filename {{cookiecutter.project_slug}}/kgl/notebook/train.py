@@ -25,8 +25,7 @@ from kgl.notebook.inside import open_workspace
 from kgl.notebook.kernel import Build, kaggle_slug, write_dataset, write_kernel
 from kgl.notebook.push import BROKEN, fetch_output, find_notebook, follow, state_of, upload
 from kgl.online.client import Kaggle
-from kgl.online.fetch import digest
-from kgl.paths import Workspace, use_workspace, whole_folder
+from kgl.paths import Workspace, digest, use_workspace, whole_folder
 from kgl.runs import Run, is_finished, list_runs, open_run, read_run_file, run_folder, save_run
 from kgl.session import Say, open_session
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -84,16 +84,10 @@ def lacking(modules: Iterable[str]) -> dict[str, str]:
     return needed([foreign[name] for name in modules if name in foreign], known=provided())
 
 
-def differing(versions: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Libraries, the version that models were saved with and Kaggle's, where the first two numbers differ."""
-    for name, version in versions.items():
-        if (theirs := VERSIONS.get(name)) and version.split(".")[:2] != theirs.split(".")[:2]:
-            yield name, version, theirs
-
-
-def same_versions(names: Iterable[str]) -> dict[str, str]:
-    """The versions of packages here, and of what they need that the tables do not name: older ones did not need it."""
-    return needed(names, known=LISTED)
+def differing(versions: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """The version that models were saved with and Kaggle's, of libraries where the first two numbers differ."""
+    known = {name: (version, VERSIONS[name]) for name, version in versions.items() if name in VERSIONS}
+    return {name: both for name, both in known.items() if both[0].split(".")[:2] != both[1].split(".")[:2]}
 
 
 def fetch_wheels(packages: Mapping[str, str], folder: Path) -> None:

@@ -14,9 +14,10 @@ from kgl.config import nearest
 from kgl.errors import KglError, some, usage
 from kgl.online.client import Kaggle
 from kgl.online.extract import CORRUPT, Unpacked, check_space, folder_for, move_tree, names_in, unpack
-from kgl.online.fetch import digest, discard, fetch, part_of, size_of
+from kgl.online.fetch import discard, fetch, part_of, size_of
 from kgl.online.manifest import Manifest, Remote
 from kgl.online.progress import progress, size_text
+from kgl.paths import digest
 
 if TYPE_CHECKING:
     from requests import Response

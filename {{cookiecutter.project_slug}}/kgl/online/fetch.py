@@ -1,6 +1,5 @@
 """Fetching one file over HTTP so that nothing is lost: `<name>.part` grows until it is whole, over runs and cuts."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,12 +61,6 @@ def discard(target: Path) -> None:
 def size_of(path: Path) -> int:
     """Bytes in a file, 0 if there is none."""
     return path.stat().st_size if path.exists() else 0
-
-
-def digest(path: Path) -> str:
-    """The sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _receive(response: "Response", target: Path, report: Report) -> None:

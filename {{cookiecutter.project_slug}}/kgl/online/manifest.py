@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kgl.online.extract import safe_name
-from kgl.online.fetch import digest
-from kgl.paths import read_json, write_json
+from kgl.paths import digest, read_json, write_json
 
 NAME = ".kgl-manifest.json"
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
+from kgl.arrays import Array
 from kgl.competition import of_kind
 from kgl.decisions import decide_rows
 from kgl.report.material import Material, Predicted
@@ -15,7 +15,6 @@ from kgl.scoring import truth_labels
 from kgl.suspects import means_of
 from kgl.tables import ID
 
-Array = NDArray[Any]
 MOST_CLASSES = 12  # in a matrix
 WORST = 12
 SHOWN_COLUMNS = 8

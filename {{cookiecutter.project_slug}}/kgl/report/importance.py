@@ -2,12 +2,12 @@
 
 import time
 from collections import defaultdict
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.blend import blend_weights
 from kgl.experiment import load_experiment
 from kgl.fold_task import add_stacked
@@ -21,7 +21,6 @@ from kgl.scoring import loss
 from kgl.tabular.features import apply_transformers
 from kgl.tabular.learner import FittedTabular
 
-Array = NDArray[Any]
 ROWS = 2000  # of each fold that columns are shuffled in
 SHOWN = 15
 SECONDS = 6.0

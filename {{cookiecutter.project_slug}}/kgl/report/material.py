@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.board import Board, make_board
 from kgl.checks import check_data, check_folds
 from kgl.competition import Competition, load_competition, of_kind
@@ -23,7 +22,6 @@ from kgl.runs import Run, read_predictions
 from kgl.session import Session
 from kgl.tables import ID, Data, load_data
 
-Array = NDArray[Any]
 SECONDS = 8.0  # for verdicts that are not in the cache
 
 

@@ -11,7 +11,7 @@ from kgl.report import errors, importance, scores, tables
 from kgl.report.material import Material
 from kgl.report.section import Section, environment
 from kgl.runs import now
-from kgl.wording import show
+from kgl.wording import show, took
 
 HINTS = 3
 Maker = Callable[[Material], Section | None]
@@ -67,8 +67,7 @@ def summarize(m: Material) -> tuple[list[tuple[str, str, str]], list[str]]:
     best, board = m.ranked[0], m.board
     scored = [e.public_score for e in m.submissions if e.public_score is not None]
     public = (max if m.metric.greater_is_better else min)(scored, default=None)
-    seconds = sum(line.run.seconds for line in board.lines)
-    spent = f"{seconds / 3600:.1f} hours" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
+    spent = took(sum(line.run.seconds for line in board.lines))
     tiles = [
         (f"Best CV {m.metric.name}", show(best.cv_score), f"{best.run}, ± {show(best.cv_std)} over folds"),
         ("Best public score", "none" if public is None else show(public), f"submissions: {len(m.submissions)}"),

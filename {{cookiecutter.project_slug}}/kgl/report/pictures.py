@@ -11,9 +11,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from kgl.arrays import Array
+
 Series = Mapping[str, Array]
 WIDTH = 360  # units: about the pixels of a phone's column
 MOST_POINTS = 1500

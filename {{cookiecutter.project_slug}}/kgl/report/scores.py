@@ -1,10 +1,8 @@
 """Sections on many runs: the board, the leaderboard, learning curves, the blend."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.blend import blend_weights
 from kgl.online.relation import in_words, relate
 from kgl.paths import read_json
@@ -13,9 +11,8 @@ from kgl.report.pictures import COLOURS, bars, intervals, lines, matrix, scatter
 from kgl.report.section import Key, Picture, Section, Table
 from kgl.runs import run_folder
 from kgl.verdicts import Verdict
-from kgl.wording import show
+from kgl.wording import show, took
 
-Array = NDArray[Any]
 SHOWN = 20  # runs in the picture
 MEMBERS = 10
 
@@ -27,7 +24,7 @@ def word(verdict: Verdict | None) -> str:
 
 def board(m: Material) -> Section:
     """Every run with its interval, and what is known of it."""
-    top = m.board.lines[: min(SHOWN, len(m.ranked))]
+    top = m.board.lines[:SHOWN]
     scores = [[score for score in line.run.fold_scores if score is not None] for line in top]
     shown = [(line.run.run, line.run.cv_score or 0.0, line.run.standard_error or 0.0, of_folds)
              for line, of_folds in zip(top, scores, strict=True)]  # fmt: skip
@@ -40,7 +37,7 @@ def board(m: Material) -> Section:
     rows = [
         (str(place), line.run.run, f"{show(line.run.cv_score)} ± {show(line.run.standard_error)}",
          word(line.against_best) or "best" * (place == 1), word(line.against_parent), line.public,
-         f"{line.run.seconds:,.0f} s", line.run.note or line.changed)
+         took(line.run.seconds), line.run.note or line.changed)
         for place, line in enumerate(m.board.lines, 1)
     ]  # fmt: skip
     header = ("#", "run", f"CV {m.metric.name}", "against best", "against parent", "public", "time", "what changed")
@@ -75,10 +72,8 @@ def leaderboard(m: Material) -> Section | None:
     both = [(e.cv_score, e.public_score) for e in scored if e.cv_score is not None]
     if len(both) > 1:
         cv, public = np.array(both, dtype=float).T
-        units, names = (
-            (f"CV {m.metric.name}", f"public {m.metric.name}"),
-            [e.run for e in scored if e.cv_score is not None],
-        )
+        units = (f"CV {m.metric.name}", f"public {m.metric.name}")
+        names = [e.run for e in scored if e.cv_score is not None]
         blocks.insert(0, Picture(scatter(cv, public, units, names=names), "CV against the public leaderboard"))
     found = relate(sent, {run.run: run for run in m.ranked}, greater_is_better=m.metric.greater_is_better)
     said = "; ".join(" ".join(line.split()) for line in in_words(found))

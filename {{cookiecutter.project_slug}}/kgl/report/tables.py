@@ -1,20 +1,18 @@
 """Sections on the contest's tables: facts, columns, train beside test, target, folds, and what looks odd in them."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.stats
-from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from kgl.arrays import Array
 from kgl.folds import summary
 from kgl.report.material import Material
 from kgl.report.pictures import bars, histogram
 from kgl.report.section import TRAIN_AND_TEST, Picture, Section, Table, number, share
 
-Array = NDArray[Any]
 SHOWN = 24  # columns in pictures
 LEVELS, RARE = 8, 0.01
 ROWS = 50_000  # that pictures are drawn of

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from kgl.arrays import Array
 from kgl.paths import replacing, write_text
-from kgl.tabular.boosting import Array, Boosted, Rows
+from kgl.tabular.boosting import Boosted, Rows
 
 
 class XGBoost(Boosted):

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.config import unknown_key
 from kgl.errors import usage
 from kgl.paths import write_text
 
-Array = NDArray[Any]
 Rows = tuple[Array, Array | None, Array | None]  # X with gaps as NaN and levels as codes, y, weights
 MANY_ROWS = 100_000
 

@@ -306,6 +306,6 @@ def faster_params(model: Any, params: Mapping[str, Any], data: Data, level: int)
 
 def _for_loss(model: Any, loss: str) -> dict[str, Any]:
     """What some models of the catalogue should minimise for a loss other than the squared error."""
-    if loss not in ("mae", "mape"):
+    if loss not in ("mae", "mape") or not isinstance(model, str):
         return {}
     return {"constant": {"strategy": "median"}, "hist_gradient_boosting": {"loss": "absolute_error"}}.get(model, {})

@@ -1,16 +1,13 @@
 """Levels as what the target is where they occur: learnt on training rows, a row's own label left out."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.tabular.columns import Typed
 from kgl.tabular.prepare import as_numbers, fill_columns, float_type, texts_of
 from kgl.tabular.text import outputs_of
 
-Array = NDArray[Any]
 MOST_CLASSES = 10  # a column of levels becomes one a class: of many classes the common ones must do
 
 

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.config import nearest
 from kgl.errors import KglError, reason, usage
 
-Array = NDArray[Any]
 PROBED_ROWS = 500
 
 

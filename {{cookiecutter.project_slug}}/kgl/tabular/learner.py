@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.errors import KglError
 from kgl.experiment import Part, Setting
 from kgl.paths import replacing
@@ -23,7 +23,6 @@ from kgl.target import Target
 if TYPE_CHECKING:
     from kgl.tabular.experiment import Tabular
 
-Array = NDArray[Any]
 HIST_LEVELS = 254
 SUFFIXES: dict[str, Any] = {**{cls.suffix: cls for cls in BOOSTED.values()}, SklearnModel.suffix: SklearnModel}
 # what values are learnt as, and back: with a loss on logarithms, squared errors are right on the logarithm

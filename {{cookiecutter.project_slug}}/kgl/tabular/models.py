@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.errors import KglError
 from kgl.paths import replacing
-
-Array = NDArray[Any]
 
 
 class SklearnModel:

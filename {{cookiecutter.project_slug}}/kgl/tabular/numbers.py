@@ -4,12 +4,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.tabular.boosting import LightGBM
 from kgl.tabular.learner import FittedTabular
-
-Array = NDArray[Any]
 
 
 def numbers_of(fitted: FittedTabular, rows: pd.DataFrame, targets: Array) -> dict[str, Any]:

@@ -1,17 +1,14 @@
 """The floor: rules of one column. An ensemble that does not beat them is an alarm."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
+from kgl.arrays import Array
 from kgl.config import nearest
 from kgl.errors import usage
 from kgl.tabular.prepare import as_numbers, as_texts
-
-Array = NDArray[Any]
 
 
 class _OneColumn(BaseEstimator):

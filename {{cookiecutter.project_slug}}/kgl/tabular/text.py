@@ -11,12 +11,13 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-Array = NDArray[Any]
+from kgl.arrays import Array
+
 T = TypeVar("T")
 INNER_FOLDS = 5
 HASHES = 2**20  # few of a million fall on each other: with an eighth of them naive Bayes is worse

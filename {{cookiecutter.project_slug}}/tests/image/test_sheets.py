@@ -54,3 +54,17 @@ def test_the_sheet_has_every_label_and_odd_files_are_named(tiny: Tiny) -> None:
     assert any("copy.png" in row[1] and row[2] == "2 equal files" for row in odd)
     rows = pd.DataFrame({PATH: ["train/cat/0.png"]})
     assert "a &lt;b&gt;" in show_rows(tiny.workspace, rows, ["a <b>"])
+
+
+def test_a_row_without_a_picture_is_told_as_such(tiny: Tiny) -> None:
+    tiny.write(
+        "competition.toml",
+        FACTS.replace('layout = "folder"', 'layout = "csv"\ncolumn = "id"\n[files]\ntrain = "l.csv"'),
+    )
+    tiny.write("contest.py", CONTEST)
+    tiny.write("data/raw/l.csv", "id,label\na,cat\nb,dog\nc,cat\n")
+    for name in ("train/a", "train/b", "test/t"):
+        picture(tiny.root / f"data/raw/{name}.png", 5)
+    rows = files(Material(tiny.workspace)).blocks[-1].rows
+    assert ("train", "(no file)", "a row without a picture") in rows
+    assert "cat: missing" in show_rows(tiny.workspace, pd.DataFrame({PATH: [""]}), ["cat"])

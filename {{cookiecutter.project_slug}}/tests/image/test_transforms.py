@@ -145,7 +145,7 @@ def test_ones_own_function_must_keep_type_and_shape(own: Own) -> None:
         apply_own(torch.zeros((2, 3, 8, 8), dtype=torch.uint8), own, draw(2, seed=0, epoch=0))
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("channels", [1, 3])
 def test_each_operation_takes_any_strength_and_channels(channels: int) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, channels), dtype=np.uint8)
     for number in range(len(OPERATIONS)):
