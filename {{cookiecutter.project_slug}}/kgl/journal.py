@@ -11,7 +11,7 @@ from kgl.paths import Workspace
 
 @dataclass(frozen=True)
 class Event:
-    """A submission at a moment. `status` is pending, complete or error; scores are None until they are known."""
+    """A submission at a moment. `status` is complete, error, or as Kaggle calls it until then; scores are None until they are known."""
 
     ref: int
     run: str

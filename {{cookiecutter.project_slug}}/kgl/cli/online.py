@@ -169,9 +169,11 @@ def _show_place(now: "Status") -> None:
     contest = now.contest
     medals = "" if contest.medals else "; no medals here"
     click.echo(f"place        {contest.rank or '-'} of {contest.teams:,}{medals}")
-    for line in now.lines:
+    for line in now.lines or ():
         distance = f", {line.distance:.5f} from yours" if line.distance is not None else ""
         click.echo(f"{line.name:12} {line.score:.5f} at place {line.place:,}{distance}")
+    if now.lines is None:
+        click.echo("leaderboard  not visible: Kaggle does not show it now")
     click.echo(f"allowance    {now.allowance}")
     if contest.deadline:
         click.echo(f"deadline     {contest.deadline:%Y-%m-%d %H:%M} UTC")
