@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from kgl.blend import blend_test, blend_weights
 from kgl.crossval import average_test, write_test
-from kgl.errors import KglError
-from kgl.experiment import load_experiment
+from kgl.errors import KglError, reason
+from kgl.experiment import Experiment, Fitted, load_experiment
 from kgl.fold_task import add_stacked
 from kgl.paths import Workspace
 from kgl.runs import Run, holding, read_complete, run_folder, saved_models
@@ -47,7 +47,15 @@ def _model_test(session: Session, run: Run, folder: Path) -> Array:
     experiment = load_experiment(Workspace(folder / "source"), run.experiment).as_trained(run.config, folder)
     models = saved_models(session.workspace, run)
     rows = add_stacked(session, experiment.prepare_rows(session.data.test), experiment.stack_on, "test")
-    return average_test([[experiment.load(model).predict(rows) for model in seeds] for seeds in models])
+    return average_test([[_load(experiment, model, run).predict(rows) for model in seeds] for seeds in models])
+
+
+def _load(experiment: Experiment, model: Path, run: Run) -> Fitted:
+    try:
+        return experiment.load(model)
+    except Exception as error:  # each library has errors of its own
+        advice = f"kgl train {run.experiment} --again makes it anew"
+        raise KglError(f"{model}: the saved model cannot be read ({reason(error)}); {advice}.") from error
 
 
 @contextmanager

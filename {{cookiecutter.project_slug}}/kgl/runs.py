@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 
 import filelock
 
-from kgl.config import nearest
+from kgl.config import build, nearest
 from kgl.errors import KglError, reason, usage
 from kgl.paths import Workspace, read_json, replacing, write_json, write_text
 
@@ -110,11 +110,13 @@ def read_complete(workspace: Workspace, name: str) -> Run:
 
 def read_run_file(path: Path) -> Run:
     """The run in a run.json, by the name of its folder; keys that this engine does not know are passed over."""
-    known = {f.name for f in fields(Run)}
-    values = read_json(path)
-    if not isinstance(values, dict) or "run" not in values or "experiment" not in values:
-        raise KglError(f"{path} is not a run.json; restore it from git or delete its folder")
-    return Run(**{key: value for key, value in values.items() if key in known} | {"run": path.parent.name})
+    known, values = {f.name for f in fields(Run)}, read_json(path)
+    try:
+        values = {key: value for key, value in values.items() if key in known} | {"run": path.parent.name}
+        return build(Run, values, "run")
+    except (KglError, AttributeError, TypeError) as error:
+        advice = "restore it from git or delete its folder"
+        raise KglError(f"{path} is not a run.json ({reason(error)}); {advice}.") from None
 
 
 def is_finished(workspace: Workspace, run: Run) -> bool:

@@ -119,6 +119,19 @@ def test_run_json_of_another_engine_is_read_and_a_broken_one_named(tiny: Tiny) -
             list_runs(tiny.workspace)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("cv_score", "high"), ("fold_scores", [0.5, "x"]), ("identity", "x"), ("seeds", 0), ("run", 1)]
+)
+def test_a_value_of_the_wrong_type_in_run_json_is_one_sentence(tiny: Tiny, key: str, value: object) -> None:
+    tiny.write("runs/a-001/run.json", json.dumps({"experiment": "a", key: value}))
+    told = tiny.kgl("board")
+    if key == "run":  # the folder's name counts
+        assert told.status == 0
+    else:
+        assert (told.status, told.out) == (1, "")
+        assert f"a-001/run.json is not a run.json (run: {key}: expected a " in told.err and "delete" in told.err
+
+
 def test_the_parent_is_the_run_of_the_experiment_that_differs_least_or_the_one_most_alike(tiny: Tiny) -> None:
     scored = {"cv_score": 0.5, "status": "complete"}
     source = "experiment = Tabular(model='lightgbm', params={'learning_rate': 0.1})\n"

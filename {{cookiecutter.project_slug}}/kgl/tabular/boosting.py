@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgl.config import unknown_key
-from kgl.errors import usage
+from kgl.errors import KglError, usage
 from kgl.paths import write_text
 
 Array = NDArray[Any]
@@ -183,4 +183,6 @@ class LightGBM(Boosted):
         """The library's own model in a file."""
         import lightgbm
 
-        return lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
+        if "\nend of trees\n" not in (text := path.read_text(encoding="utf-8")):
+            raise KglError(f"{path.name} is cut off")  # LightGBM itself would end the process
+        return lightgbm.Booster(model_str=text)
