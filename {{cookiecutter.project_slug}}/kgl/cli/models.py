@@ -1,5 +1,6 @@
 """The commands that train, compare, blend and predict."""
 
+import re
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -67,6 +68,8 @@ def train(
     from kgl.crossval import train as train_one
     from kgl.wording import summary
 
+    if apart := re.search(r"([^\n=]+)(?:\n=\n|\n=|=\n)([^\n=]+)(?:\n|$)", "\n".join(words)):
+        raise usage(f"blanks round '=' take a setting apart; write {apart[1]}={apart[2]} without blanks.")
     names = [word for word in words if "=" not in word]
     changes = dict(word.split("=", 1) for word in words if "=" in word)
     typed = changes.pop("folds", None)
