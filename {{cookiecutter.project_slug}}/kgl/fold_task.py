@@ -175,7 +175,7 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
             test = _checked(fitted.predict(rows.test), len(rows.test), target)
     except KglError as error:
         raise KglError(f"fold {task.fold}, seed {task.seed}: {error.message}", error.status) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of exit(), too
         raise _failed(error, task, log) from error
     with whole_folder(task.folder) as folder:
         fitted.save(folder)
@@ -222,7 +222,7 @@ def _checked(predictions: Array, rows: int, target: Target) -> Array:
     return predictions
 
 
-def _failed(error: Exception, task: Task, log: io.StringIO) -> KglError:
+def _failed(error: BaseException, task: Task, log: io.StringIO) -> KglError:
     run_folder = task.folder.parents[2]
     write_text(run_folder / "log.txt", log.getvalue() + traceback.format_exc())
     return KglError(

@@ -116,7 +116,7 @@ def call_contest(name: str, *arguments: Any) -> Any:
         return getattr(importlib.import_module("contest"), name)(*arguments)
     except KglError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of exit(), too
         raise KglError(
             f"contest.py: {name}(): {type(error).__name__}: {reason(error)}. --debug shows where."
         ) from error
