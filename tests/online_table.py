@@ -253,7 +253,7 @@ TROUBLES = [
     Trouble("no score for a long time", never_scored, SEND, "still pending (ref", 0, ONE_SLOT),
     Trouble("Kaggle cannot score the file", lambda desk: desk.kaggle.fail_scoring(), SEND, "Kaggle could not score the file: Evaluation Exception", 1, ONE_SLOT),
     Trouble("the score stands at a word that is not known", unknown_word, SEND, "still pending (ref", 0, ONE_SLOT),
-    Trouble("the leaderboard is hidden (403)", play("GetLeaderboard", refuse(403, "")), "kgl status", "not visible: Kaggle", 0, NO_SLOT),
+    Trouble("the leaderboard is hidden (403)", play("GetLeaderboard", refuse(403, "")), "kgl status", "Kaggle does not show the leaderboard", 0, NO_SLOT),
 ]  # fmt: skip
 
 
