@@ -225,10 +225,8 @@ def _checked(predictions: Array, rows: int, target: Target) -> Array:
 def _failed(error: BaseException, task: Task, log: io.StringIO) -> KglError:
     run_folder = task.folder.parents[2]
     write_text(run_folder / "log.txt", log.getvalue() + traceback.format_exc())
-    return KglError(
-        f"fold {task.fold}, seed {task.seed}: {type(error).__name__}: {reason(error)} "
-        f"(the whole story: runs/{run_folder.name}/log.txt)"
-    )
+    said, log_file = f"{type(error).__name__}: {reason(error)}", f"runs/{run_folder.name}/log.txt"
+    return KglError(f"fold {task.fold}, seed {task.seed}: {said} (the whole story: {log_file})")
 
 
 def adopt(task: Task, folder: Path) -> None:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from kgl.blend import blend_test, blend_weights
 from kgl.crossval import average_test, write_test
-from kgl.errors import KglError, reason
+from kgl.errors import KglError
 from kgl.experiment import Experiment, Fitted, load_experiment
 from kgl.fold_task import add_stacked
 from kgl.paths import Workspace
-from kgl.runs import Run, holding, read_complete, run_folder, saved_models
+from kgl.runs import Run, holding, made_again, read_complete, run_folder, saved_models
 from kgl.session import Say, Session, open_session
 
 Array = NDArray[Any]
@@ -51,11 +51,8 @@ def _model_test(session: Session, run: Run, folder: Path) -> Array:
 
 
 def _load(experiment: Experiment, model: Path, run: Run) -> Fitted:
-    try:
+    with made_again(model, f"kgl train {run.experiment} --again makes it anew"):
         return experiment.load(model)
-    except Exception as error:  # each library has errors of its own
-        advice = f"kgl train {run.experiment} --again makes it anew"
-        raise KglError(f"{model}: the saved model cannot be read ({reason(error)}); {advice}.") from error
 
 
 @contextmanager

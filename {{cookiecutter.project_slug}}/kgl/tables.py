@@ -117,9 +117,8 @@ def call_contest(name: str, *arguments: Any) -> Any:
     except KglError:
         raise
     except (Exception, SystemExit) as error:  # of exit(), too
-        raise KglError(
-            f"contest.py: {name}(): {type(error).__name__}: {reason(error)}. --debug shows where."
-        ) from error
+        said = f"{type(error).__name__}: {reason(error)}"
+        raise KglError(f"contest.py: {name}(): {said}. --debug shows where.") from error
 
 
 def _with_external_ids(train: pd.DataFrame) -> pd.DataFrame:

@@ -138,6 +138,14 @@ def test_blanks_round_the_sign_are_told(tiny: Tiny, words: tuple[str, ...]) -> N
     assert result.status == 2 and "write params.C=3 without blanks" in result.err
 
 
+def test_seeds_that_change_nothing_are_told(tiny: Tiny) -> None:
+    told = "logistic-001: every seed predicts exactly the same: this model has no randomness, seeds=4 is enough\n"
+    assert told in tiny.kgl("train", "logistic", "seeds=4,5").err
+    assert "exactly the same" not in tiny.kgl("train", "logistic", "seeds=4").err
+    tiny.write("experiments/trees.py", "from kgl.tabular import Tabular\n\nexperiment = Tabular(model='extra_trees')\n")
+    assert "exactly the same" not in tiny.kgl("train", "trees", "seeds=4,5", "params.n_estimators=5").err
+
+
 def test_a_failure_in_a_worker_process_is_the_same_sentence(tiny: Tiny) -> None:
     tiny.write("experiments/mine.py", FAILING.format(method="fit", failure="raise ValueError('no luck')"))
     result = tiny.kgl_process("train", "mine", "--workers", "2")
