@@ -137,7 +137,7 @@ def board(runs: tuple[str, ...], wide: bool, as_json: bool) -> None:
         return show_run(workspace, chosen[0]) if len(chosen) == 1 else show_pair(workspace, chosen[0], chosen[1])
     competition = load_competition(workspace)
     competition.require("metric")
-    found = make_board(workspace, competition.metric, current_hash(workspace, competition.folds))
+    found = make_board(workspace, competition.metric, current_hash(workspace, competition.folds), say=notice)
     if not as_json:
         return show_board(found, competition.metric, wide=wide)
     lines = [asdict(line) | {"standard_error": line.run.standard_error} for line in found.lines]
