@@ -137,7 +137,12 @@ def run_tasks(experiment: Experiment, rows: Rows, tasks: list[Task], plan: Plan,
         from joblib import Parallel, delayed
 
         jobs = (delayed(_run_in_worker)(experiment, rows, task, plan.threads) for task in waiting)
-        yield from Parallel(n_jobs=plan.workers, return_as="generator_unordered")(jobs)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # for workers while they start: they inherit it
+        try:
+            done = Parallel(n_jobs=plan.workers, return_as="generator_unordered")(jobs)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        yield from done
 
 
 def _run_in_worker(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Task:
@@ -192,8 +197,7 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
 def read_scores(task: Task) -> dict[str, Any]:
     """score, seconds and peak_memory_mb of a finished task."""
     with made_again(task.folder):
-        scores: dict[str, Any] = read_json(task.folder / "scores.json")
-    return scores
+        return dict(read_json(task.folder / "scores.json"))
 
 
 def read_arrays(task: Task) -> tuple[Array, Array]:
