@@ -207,8 +207,7 @@ def _write_predictions(session: Session, run: Run, done: dict[int, list[Task]], 
         write_test(session, run, average_test([[test for _, test in parts] for parts in arrays.values()]))
     same = all(np.array_equal(valid, parts[0][0]) for parts in arrays.values() for valid, _ in parts)
     if same and arrays and len(run.seeds) > 1:
-        one = f"seeds={run.seeds[0]}"
-        session.say(f"{run.run}: every seed predicts exactly the same: this model has no randomness, {one} is enough")
+        session.say(f"{run.run}: every seed predicts exactly the same: this model has no randomness, one is enough")
 
 
 def average_test(by_fold: list[list[Array]]) -> Array:

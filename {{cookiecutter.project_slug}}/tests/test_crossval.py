@@ -139,7 +139,7 @@ def test_blanks_round_the_sign_are_told(tiny: Tiny, words: tuple[str, ...]) -> N
 
 
 def test_seeds_that_change_nothing_are_told(tiny: Tiny) -> None:
-    told = "logistic-001: every seed predicts exactly the same: this model has no randomness, seeds=4 is enough\n"
+    told = "logistic-001: every seed predicts exactly the same: this model has no randomness, one is enough\n"
     assert told in tiny.kgl("train", "logistic", "seeds=4,5").err
     assert "exactly the same" not in tiny.kgl("train", "logistic", "seeds=4").err
     tiny.write("experiments/trees.py", "from kgl.tabular import Tabular\n\nexperiment = Tabular(model='extra_trees')\n")

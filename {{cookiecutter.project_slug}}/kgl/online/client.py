@@ -220,9 +220,7 @@ def _take_unknown_words() -> None:
     """Let a word that the client does not know, such as a new status, stand as it is: the client refuses the answer."""
     from kagglesdk.kaggle_object import EnumSerializer
 
-    known = EnumSerializer._from_str
-
-    def lenient(cls: Any, word: str) -> Any:
+    def lenient(cls: Any, word: str, known: Any = EnumSerializer._from_str) -> Any:
         with suppress(KeyError):
             return known(cls, word)
         return SimpleNamespace(name=word)
