@@ -21,7 +21,7 @@ from random import Random
 from typing import Self, cast
 
 from kgl.rehearsal.contest import PracticeContest
-from kgl.rehearsal.server import Exchange, Json
+from kgl.rehearsal.server import Exchange, Json, Submission
 from tests.kaggle_strict import Refused, StrictExchange, StrictKaggle
 
 Fault = Callable[["FaultyExchange"], bool]  # sets the exchange up, or answers itself and says so
@@ -129,6 +129,7 @@ class FaultyKaggle(StrictKaggle):
         self.plays: list[Play] = []
         self.facts: Json = {}  # more or other facts of the contest
         self.neighbours: list[str] = []  # slugs that a search finds before the contest
+        self.word = ""  # a submission's status, in place of the true one
         self.archive: bytes | None = None  # sent in place of the packed files
         self.released = threading.Event()
 
@@ -176,6 +177,9 @@ class FaultyKaggle(StrictKaggle):
 
     def api_get_competition(self, request: Json) -> Json:
         return super().api_get_competition(request) | self.facts
+
+    def shown(self, one: Submission) -> Json:
+        return super().shown(one) | ({"status": self.word} if self.word else {})
 
     def api_list_competitions(self, request: Json) -> Json:
         """A search; whatever is looked for, the contest is found, and its neighbours before it."""

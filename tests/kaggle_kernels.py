@@ -224,6 +224,7 @@ class NotebookKaggle(FaultyKaggle):
             target.symlink_to(source, target_is_directory=True)
         env = {name: text for name, text in os.environ.items() if not name.startswith(("KAGGLE_", "PYTHONPATH"))}
         env |= {"KGL_INPUT": str(folder / "input"), "HOME": str(folder / "home"), "PYTHONUTF8": "1"}
+        env |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder / "home"))  # what it unpacks goes with the test
         internet, lacks = str(request.get("enableInternet", False)), ",".join(self.lacks)
         command = [sys.executable, "-P", "-c", RUNNER, str(notebook), internet, lacks]
         limit = max(60, request.get("sessionTimeoutSeconds", 0))  # a test may ask for a moment: to stop in time, too

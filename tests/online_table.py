@@ -194,6 +194,10 @@ def never_scored(desk: Desk) -> None:
     desk.kaggle.contest.pending_polls = 10**6
 
 
+def unknown_word(desk: Desk) -> None:
+    desk.kaggle.word = "QUEUED_AGAIN"
+
+
 def nothing(desk: Desk) -> None:
     """No trouble, or none that goes away."""
 
@@ -248,6 +252,8 @@ TROUBLES = [
     Trouble("Kaggle fails (500) while the score is awaited", play("ListSubmissions", SERVER_ERROR, times=6, after=2), SEND, "public 0.", 0, ONE_SLOT),
     Trouble("no score for a long time", never_scored, SEND, "still pending (ref", 0, ONE_SLOT),
     Trouble("Kaggle cannot score the file", lambda desk: desk.kaggle.fail_scoring(), SEND, "Kaggle could not score the file: Evaluation Exception", 1, ONE_SLOT),
+    Trouble("the score stands at a word that is not known", unknown_word, SEND, "still pending (ref", 0, ONE_SLOT),
+    Trouble("the leaderboard is hidden (403)", play("GetLeaderboard", refuse(403, "")), "kgl status", "Kaggle does not show the leaderboard", 0, NO_SLOT),
 ]  # fmt: skip
 
 

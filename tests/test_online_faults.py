@@ -187,6 +187,19 @@ def test_ctrl_c_while_the_score_is_awaited_loses_nothing(desk: Desk) -> None:
     assert scored["run"] == "everybody-001"
 
 
+def test_status_shows_an_unknown_word_as_it_is_and_medals_only_where_there_are_some(desk: Desk) -> None:
+    desk.add_run()
+    desk.kaggle.word = "QUEUED_AGAIN"
+    assert desk.kgl("submit", "everybody-001", "--yes").returncode == 0
+    shown = desk.kgl("status").stdout
+    assert "queued_again" in shown and "no medals here" in shown and "top  " in shown and "bronze" not in shown
+    desk.kaggle.word, desk.kaggle.facts = "", {"awardsPoints": True}
+    assert desk.events()[-1]["status"] == "queued_again"
+    shown = desk.kgl("status").stdout
+    assert " complete" in shown and "no medals here" not in shown and "bronze  " in shown
+    assert desk.events()[-1]["status"] == "complete"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to a child there")
 def test_ctrl_c_in_mid_download_keeps_the_part(desk: Desk) -> None:
     desk.kaggle.contest.files["noise.bin"] = Random(0).randbytes(5_000_000)

@@ -15,7 +15,7 @@ from kgl.config import unknown_key
 from kgl.crossval import score_run, write_oof, write_test
 from kgl.errors import KglError
 from kgl.identity import short_hash
-from kgl.runs import Run, begin_run, is_finished, list_runs, now, open_run, read_predictions, read_run, save_run
+from kgl.runs import Run, begin_run, end_run, is_finished, list_runs, open_run, read_predictions, read_run
 from kgl.scoring import loss
 from kgl.session import Session
 from kgl.suspects import best_column
@@ -164,8 +164,7 @@ def _blend(session: Session, runs: Sequence[Run], run: Run) -> Run:
     write_oof(session, run, nested)
     _alarm(session, run)
     write_test(session, run, blend_test(session, run))
-    run.status, run.ended = "complete", now()
-    save_run(session.workspace, run)
+    end_run(session.workspace, run, "complete")
     return run
 
 

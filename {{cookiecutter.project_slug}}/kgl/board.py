@@ -10,7 +10,7 @@ from kgl.competition import Competition
 from kgl.errors import KglError
 from kgl.evidence import Evidence
 from kgl.fold_file import current_hash
-from kgl.journal import latest
+from kgl.journal import Say, latest
 from kgl.metrics import get_metric
 from kgl.paths import Workspace, use_workspace
 from kgl.runs import Run, is_held, list_runs
@@ -49,7 +49,9 @@ class Board:
     left_out: int
 
 
-def make_board(workspace: Workspace, metric: str, folds: str | None, *, seconds: float = SECONDS) -> Board:
+def make_board(
+    workspace: Workspace, metric: str, folds: str | None, *, seconds: float = SECONDS, say: Say = lambda line: None
+) -> Board:
     """All runs, best first; equal scores: the simpler first; rosy ones behind all honest ones.
 
     Args:
@@ -58,12 +60,13 @@ def make_board(workspace: Workspace, metric: str, folds: str | None, *, seconds:
         folds: the hash of the folds in force; runs of others are left out. None where there are no folds.
         seconds: how long verdicts may be computed that are not in the cache; the others rest on fold scores (their
             `rows` is 0), and the next call goes on. `math.inf` computes all.
+        say: takes a sentence for each line of submissions.jsonl that cannot be read.
     """
     use_workspace(workspace)  # for a metric of contest.py
     runs = list_runs(workspace)
     fitting = [run for run in runs if run.metric == metric and (folds is None or run.identity.get("folds") == folds)]
     ranked = rank([run for run in fitting if run.is_complete and run.cv_score is not None], metric)
-    by_name, sent = {run.run: run for run in runs}, leaderboard(workspace)
+    by_name, sent = {run.run: run for run in runs}, leaderboard(workspace, say)
     evidence, lines = Evidence(workspace, fitting, seconds), []
     parents = [by_name.get(run.parent) for run in ranked]
     changed = [_changed(evidence, run, parent) for run, parent in zip(ranked, parents, strict=True)]
@@ -82,11 +85,8 @@ def make_board(workspace: Workspace, metric: str, folds: str | None, *, seconds:
 
 def _changed(evidence: Evidence, run: Run, parent: Run | None) -> str:
     """Sources are read once; where time is over, nothing is said."""
-    if (
-        parent is None
-        or run.blend
-        or all(parent.identity.get(key) == run.identity.get(key) for key in ("code", "data"))
-    ):
+    same = parent and all(parent.identity.get(key) == run.identity.get(key) for key in ("code", "data"))
+    if not parent or run.blend or same:
         return what_changed(evidence.workspace, run, parent)
     about = [[one.run, one.ended] for one in (run, parent)]
     return evidence.remember("changed", about, lambda: what_changed(evidence.workspace, run, parent)) or ""
@@ -117,9 +117,9 @@ def best_run(workspace: Workspace, competition: Competition, purpose: str) -> Ru
     return board.lines[0].run
 
 
-def leaderboard(workspace: Workspace) -> dict[str, tuple[str, str]]:
-    """The last public and private score of each run that was submitted."""
-    scored = [event for event in latest(workspace).values() if event.public_score is not None]
+def leaderboard(workspace: Workspace, damaged: Say) -> dict[str, tuple[str, str]]:
+    """The last public and private score of each run that was submitted; see `kgl.journal.latest`."""
+    scored = [event for event in latest(workspace, damaged).values() if event.public_score is not None]
     return {
         one.run: (str(one.public_score), "" if one.private_score is None else str(one.private_score)) for one in scored
     }

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kgl.session import Say
 
@@ -22,16 +23,10 @@ def run_kgl(
         say: takes each line as it comes.
         seconds: after them it is stopped as by Ctrl-C.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kgl", *words],
-        cwd=folder,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
+    streams: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    streams |= {"encoding": "utf-8", "errors": "replace"}
+    command = [sys.executable, "-m", "kgl", *words]
+    process: subprocess.Popen[str] = subprocess.Popen(command, cwd=folder, env=env, **streams)
     timers = [threading.Timer(seconds, process.send_signal, [signal.SIGINT])] if seconds else []
     timers += [threading.Timer(seconds + GRACE, process.kill)] if seconds else []
     line = ""

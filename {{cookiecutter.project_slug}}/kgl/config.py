@@ -14,7 +14,7 @@ T = TypeVar("T")
 UNIONS = (Union, types.UnionType)
 MOST_LISTED = 40  # LightGBM knows hundreds of parameters
 NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Callable: "a function"}
-NAMES |= {type(None): "none", Mapping: "a table of keys"}
+NAMES |= {type(None): "none", Mapping: "a table of keys", dict: "a table of keys"}
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
@@ -66,9 +66,9 @@ def check_value(hint: Any, value: Any, where: str) -> Any:
         return _check_choice(get_args(hint), value, where)
     if origin in UNIONS:
         return _first_fitting(hint, value, where, check_value)
-    if origin is tuple:
+    if origin in (tuple, list):
         if isinstance(value, (list, tuple)):
-            return tuple(check_value(get_args(hint)[0], item, where) for item in value)
+            return origin(check_value(get_args(hint)[0], item, where) for item in value)
         got = getattr(value, "__name__", repr(value))  # features=(title) has lost its comma
         example = f", such as [{got}]" if isinstance(value, str) or callable(value) else ""
         raise usage(f"{where}: expected {describe(hint)}{example}, got {got}.")
@@ -98,7 +98,7 @@ def describe(hint: Any) -> str:
     """What an annotation asks for, in words."""
     if get_origin(hint) in UNIONS:
         return " or ".join(describe(option) for option in get_args(hint))
-    if get_origin(hint) is tuple:
+    if get_origin(hint) in (tuple, list):
         return "a list" if get_args(hint)[0] is Any else f"a list, each {describe(get_args(hint)[0])}"
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(str(choice) for choice in get_args(hint) if choice)

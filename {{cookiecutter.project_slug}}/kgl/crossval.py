@@ -16,18 +16,7 @@ from kgl.experiment import Experiment, config_of, load_experiment, override
 from kgl.fold_task import Task, adopt, gather_rows, read_arrays, read_scores, remove_leftovers, run_tasks
 from kgl.identity import headline, identity, save_source
 from kgl.paths import write_text
-from kgl.runs import (
-    Run,
-    begin_run,
-    is_finished,
-    list_runs,
-    now,
-    open_run,
-    read_run,
-    run_folder,
-    save_run,
-    write_predictions,
-)
+from kgl.runs import Run, begin_run, end_run, is_finished, list_runs, open_run, read_run, run_folder, write_predictions
 from kgl.scoring import check_metric, score, truth_labels
 from kgl.session import Say, Session
 from kgl.submission import write_submission
@@ -121,6 +110,7 @@ def _describe(session: Session, name: str, experiment: Experiment, options: Opti
     config = config_of(experiment) | ({"quick": True} if options.quick else {})
     if experiment.peeks or any(read_run(session.workspace, below).is_rosy for below in experiment.stack_on):
         config["choose"] = "fold"  # rosy: see Run.is_rosy
+    made_of = {**config, "metric": session.competition.metric}  # what models train on: another is another run
     return Run(
         run="",
         experiment=name,
@@ -129,14 +119,7 @@ def _describe(session: Session, name: str, experiment: Experiment, options: Opti
         label_order=list(session.data.target.labels),
         metric=session.competition.metric,
         seeds=list(experiment.seeds[:1] if options.quick else experiment.seeds),
-        # models train on what the metric wants: another metric is another run
-        identity=identity(
-            session.workspace,
-            name,
-            {**config, "metric": session.competition.metric},
-            data=session.data_hash,
-            folds=session.folds.hash(),
-        ),
+        identity=identity(session.workspace, name, made_of, data=session.data_hash, folds=session.folds.hash()),
     )
 
 
@@ -196,14 +179,12 @@ def _finish(session: Session, run: Run, options: Options) -> Run:
     run.seconds = round(sum(each["seconds"] for each in scores), 3)
     run.peak_memory_mb = max((each["peak_memory_mb"] or 0 for each in scores), default=0) or None
     _write_log(session, run, done)
-    run.ended = now()
     complete = len(done) == len(session.folds.numbers) and not options.quick
-    run.status = "complete" if complete else "partial"
     if options.quick:
         run.fold_scores = [each["score"] for each in scores]
     else:
         _write_predictions(session, run, done, complete)
-    save_run(session.workspace, run)
+    end_run(session.workspace, run, "complete" if complete else "partial")
     return run
 
 
@@ -216,6 +197,9 @@ def _write_predictions(session: Session, run: Run, done: dict[int, list[Task]], 
     write_oof(session, run, oof)
     if complete:
         write_test(session, run, average_test([[test for _, test in parts] for parts in arrays.values()]))
+    same = all(np.array_equal(valid, parts[0][0]) for parts in arrays.values() for valid, _ in parts)
+    if same and arrays and len(run.seeds) > 1:
+        session.say(f"{run.run}: every seed predicts exactly the same: this model has no randomness, one is enough")
 
 
 def average_test(by_fold: list[list[Array]]) -> Array:

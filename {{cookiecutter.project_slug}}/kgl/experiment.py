@@ -165,7 +165,7 @@ def load_experiment(workspace: Workspace, name: str) -> Experiment:
         raise KglError(f"{where}: {error.message}", error.status) from None
     except TypeError as error:
         raise _misspelled(where, error) or _broken(where, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of exit(), too
         raise _broken(where, error) from error
     if not isinstance(found, Experiment):
         got = "nothing of that name" if found is None else getattr(found, "__name__", f"a {type(found).__name__}")
@@ -179,7 +179,7 @@ def _misspelled(where: str, error: TypeError) -> KglError | None:
     return unknown_key(match[2], [f.name for f in dataclasses.fields(kind)], where) if match and kind else None
 
 
-def _broken(where: str, error: Exception) -> KglError:
+def _broken(where: str, error: BaseException) -> KglError:
     line = error.lineno if isinstance(error, SyntaxError) else None
     place = f"{where}, line {line}" if line else where
     return KglError(f"{place} raises {type(error).__name__}: {reason(error)}. Run with --debug to see where.")

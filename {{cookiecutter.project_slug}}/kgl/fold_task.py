@@ -151,7 +151,12 @@ def run_tasks(
         from joblib import Parallel, delayed
 
         jobs = (delayed(_run_in_worker)(experiment, rows, task, shared.threads) for task in waiting)
-        yield from Parallel(n_jobs=shared.workers, return_as="generator_unordered")(jobs)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # for workers while they start: they inherit it
+        try:
+            done = Parallel(n_jobs=shared.workers, return_as="generator_unordered")(jobs)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        yield from done
 
 
 def _run_in_worker(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Task:
@@ -189,7 +194,7 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
             test = _checked(fitted.predict(rows.test), len(rows.test), target)
     except KglError as error:
         raise KglError(f"fold {task.fold}, seed {task.seed}: {error.message}", error.status) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of exit(), too
         raise _failed(error, task, log) from error
     with whole_folder(task.folder) as folder:
         fitted.save(folder)
@@ -206,8 +211,7 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
 def read_scores(task: Task) -> dict[str, Any]:
     """score, seconds and peak_memory_mb of a finished task."""
     with made_again(task.folder):
-        scores: dict[str, Any] = read_json(task.folder / "scores.json")
-    return scores
+        return dict(read_json(task.folder / "scores.json"))
 
 
 def read_arrays(task: Task) -> tuple[Array, Array]:
@@ -236,13 +240,11 @@ def _checked(predictions: Array, rows: int, target: Target) -> Array:
     return predictions
 
 
-def _failed(error: Exception, task: Task, log: io.StringIO) -> KglError:
+def _failed(error: BaseException, task: Task, log: io.StringIO) -> KglError:
     run_folder = task.folder.parents[2]
     write_text(run_folder / "log.txt", log.getvalue() + traceback.format_exc())
-    return KglError(
-        f"fold {task.fold}, seed {task.seed}: {type(error).__name__}: {reason(error)} "
-        f"(the whole story: runs/{run_folder.name}/log.txt)"
-    )
+    said, log_file = f"{type(error).__name__}: {reason(error)}", f"runs/{run_folder.name}/log.txt"
+    return KglError(f"fold {task.fold}, seed {task.seed}: {said} (the whole story: {log_file})")
 
 
 def adopt(task: Task, folder: Path) -> None:

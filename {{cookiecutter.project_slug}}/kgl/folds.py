@@ -182,7 +182,7 @@ def _group_key(data: Data, group: str) -> pd.Series:
     where = f"competition.toml: folds.group: {module}.py, {name}()"
     try:
         made = pd.Series(getattr(importlib.import_module(module), name)(data.full))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of exit(), too
         raise KglError(f"{where}: {type(error).__name__}: {reason(error)}. --debug shows where.") from error
     if len(made) != len(data.full):
         raise KglError(f"{where}: gives {len(made)} groups for {len(data.full)} rows; give one for each row.")

@@ -1,6 +1,7 @@
 """submissions.jsonl: every submission, kept in git; one event a line, and the last line of a ref is how it stands."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 
 from filelock import FileLock
@@ -8,10 +9,15 @@ from filelock import FileLock
 from kgl.errors import KglError
 from kgl.paths import Workspace
 
+Say = Callable[[str], object]
+
 
 @dataclass(frozen=True)
 class Event:
-    """A submission at a moment. `status` is pending, complete or error; scores are None until they are known."""
+    """A submission at a moment.
+
+    status: complete, error, or what Kaggle calls it until then. Scores are None until they are known.
+    """
 
     ref: int
     run: str
@@ -34,8 +40,11 @@ def append(workspace: Workspace, event: Event) -> None:
         file.write(b"\n" * torn + json.dumps(asdict(event)).encode() + b"\n")
 
 
-def latest(workspace: Workspace) -> dict[int, Event]:
+def latest(workspace: Workspace, damaged: Say | None = None) -> dict[int, Event]:
     """How each submission stands, by ref, in the order in which they were sent; unknown keys are passed over.
+
+    Args:
+        damaged: takes a sentence for each line that is no event, where the others are wanted all the same.
 
     Raises:
         KglError: a line is not an event (status 1).
@@ -48,8 +57,10 @@ def latest(workspace: Workspace) -> dict[int, Event]:
             values = json.loads(line.decode("utf-8-sig")) if line.strip() else {}
             event = Event(**{k: v for k, v in values.items() if k in known}) if values else None
         except (AttributeError, ValueError, TypeError) as error:
-            where = f"submissions.jsonl line {number} is no event"
-            raise KglError(f"{where} ({error}); mend or delete that line.") from None
+            said, event = f"{path.name} line {number} is no event ({error}); mend or delete that line.", None
+            if not damaged:
+                raise KglError(said) from None
+            damaged(said)
         if event:
             events[event.ref] = event
     return events

@@ -11,10 +11,10 @@ from kgl.arrays import Array
 from kgl.blend import blend_test, blend_weights
 from kgl.crossval import average_test, write_test
 from kgl.errors import KglError
-from kgl.experiment import load_experiment
+from kgl.experiment import Experiment, Fitted, load_experiment
 from kgl.fold_task import add_stacked
 from kgl.paths import Workspace
-from kgl.runs import Run, holding, read_complete, run_folder, saved_models
+from kgl.runs import Run, holding, made_again, read_complete, run_folder, saved_models
 from kgl.session import Say, Session, open_session
 
 
@@ -44,7 +44,12 @@ def _model_test(session: Session, run: Run, folder: Path) -> Array:
     experiment = load_experiment(Workspace(folder / "source"), run.experiment).as_trained(run.config, folder)
     models = saved_models(session.workspace, run)
     rows = add_stacked(session, experiment.prepare_rows(session.data.test), experiment.stack_on, "test")
-    return average_test([[experiment.load(model).predict(rows) for model in seeds] for seeds in models])
+    return average_test([[_load(experiment, model, run).predict(rows) for model in seeds] for seeds in models])
+
+
+def _load(experiment: Experiment, model: Path, run: Run) -> Fitted:
+    with made_again(model, f"kgl train {run.experiment} --again makes it anew"):
+        return experiment.load(model)
 
 
 @contextmanager

@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import filelock
 
-from kgl.config import nearest
+from kgl.config import build, nearest
 from kgl.errors import KglError, reason, usage
 from kgl.paths import Workspace, read_json, replacing, write_json, write_text
 
@@ -110,11 +109,10 @@ def read_complete(workspace: Workspace, name: str) -> Run:
 
 def read_run_file(path: Path) -> Run:
     """The run in a run.json, by the name of its folder; keys that this engine does not know are passed over."""
-    known = {f.name for f in fields(Run)}
-    values = read_json(path)
-    if not isinstance(values, dict) or "run" not in values or "experiment" not in values:
-        raise KglError(f"{path} is not a run.json; restore it from git or delete its folder")
-    return Run(**{key: value for key, value in values.items() if key in known} | {"run": path.parent.name})
+    known, values = {f.name for f in fields(Run)}, read_json(path)
+    with made_again(path, "restore it from git or delete its folder"):
+        values = {key: value for key, value in values.items() if key in known} | {"run": path.parent.name}
+        return build(Run, values, "run")
 
 
 def is_finished(workspace: Workspace, run: Run) -> bool:
@@ -145,6 +143,12 @@ def begin_run(workspace: Workspace, run: Run) -> None:
     save_run(workspace, run)
 
 
+def end_run(workspace: Workspace, run: Run, status: str) -> None:
+    """Write how and when it came to its end."""
+    run.status, run.ended = status, now()
+    save_run(workspace, run)
+
+
 def save_run(workspace: Workspace, run: Run) -> None:
     """Write run.json."""
     write_json(run_folder(workspace, run.run) / "run.json", asdict(run))
@@ -166,7 +170,8 @@ def open_run(workspace: Workspace, wanted: Run, *, again: bool = False) -> Itera
     """
     workspace.runs.mkdir(exist_ok=True)
     with filelock.FileLock(workspace.runs / ".lock"):
-        run = _same_identity(workspace, wanted)
+        key = wanted.experiment, wanted.identity
+        run = next((r for r in reversed(list_runs(workspace)) if (r.experiment, r.identity) == key), None)
         if run is None or (again and run.status in ("complete", "partial")):
             run = wanted
             run.run = _next_name(workspace, wanted.experiment)
@@ -177,15 +182,9 @@ def open_run(workspace: Workspace, wanted: Run, *, again: bool = False) -> Itera
         try:
             yield run
         except Exception:
-            run.status, run.ended = "failed", now()
             with suppress(OSError):  # a full disk is told by the first error, not by this one
-                save_run(workspace, run)
+                end_run(workspace, run, "failed")
             raise
-
-
-def _same_identity(workspace: Workspace, wanted: Run) -> Run | None:
-    runs = list_runs(workspace)
-    return next((r for r in reversed(runs) if (r.experiment, r.identity) == (wanted.experiment, wanted.identity)), None)
 
 
 def _next_name(workspace: Workspace, experiment: str) -> str:
@@ -253,7 +252,7 @@ def read_predictions(workspace: Workspace, run: str, part: str) -> "pd.DataFrame
 
 
 @contextmanager
-def made_again(path: Path) -> Iterator[None]:
+def made_again(path: Path, advice: str = "delete it and run the command of its run.json again") -> Iterator[None]:
     """For reading a file or folder of a run, which a disk that filled up or lost power may have left torn.
 
     Raises:
@@ -261,8 +260,7 @@ def made_again(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (KglError, OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        advice = "delete it and run the command of its run.json, which makes it again"
+    except Exception as error:  # each library has errors of its own
         raise KglError(f"{path} cannot be read ({reason(error)}); {advice}.") from error
 
 

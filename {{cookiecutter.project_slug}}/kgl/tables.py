@@ -112,10 +112,9 @@ def call_contest(name: str, *arguments: Any) -> Any:
         return getattr(importlib.import_module("contest"), name)(*arguments)
     except KglError:
         raise
-    except Exception as error:
-        raise KglError(
-            f"contest.py: {name}(): {type(error).__name__}: {reason(error)}. --debug shows where."
-        ) from error
+    except (Exception, SystemExit) as error:  # of exit(), too
+        said = f"{type(error).__name__}: {reason(error)}"
+        raise KglError(f"contest.py: {name}(): {said}. --debug shows where.") from error
 
 
 def _with_external_ids(train: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from kgl.errors import KglError, usage
 from kgl.experiment import experiment_names
 from kgl.identity import short_hash
 from kgl.paths import digest
-from kgl.runs import Run, begin_run, is_finished, now, open_run, read_run_file, save_run
+from kgl.runs import Run, begin_run, end_run, is_finished, open_run, read_run_file
 from kgl.session import Session
 from kgl.submission import check_run
 from kgl.table_file import read_table
@@ -56,8 +56,7 @@ def import_run(session: Session, paths: Sequence[Path], *, name: str = "", note:
             session.say(f"CV {show(run.cv_score)} here, {show(theirs.cv_score)} there: other labels or another metric?")
         write_oof(session, run, oof)
         write_test(session, run, test)
-        run.status, run.ended = "complete", now()
-        save_run(session.workspace, run)
+        end_run(session.workspace, run, "complete")
         check_run(session.workspace, run.run)
         return run
 

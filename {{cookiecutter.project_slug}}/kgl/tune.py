@@ -29,7 +29,7 @@ from kgl.session import Session
 from kgl.tune_storage import open_study, share
 from kgl.tune_trials import Changes, Space, Trainer, objective
 from kgl.tune_verdict import Tried, judge_again
-from kgl.wording import show
+from kgl.wording import luck, show
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _train_best(session: Session, name: str, options: Options, finalists: list[T
     best = max((one for one in finalists if one.is_better), key=lambda one: one.gain or 0, default=None)
     if best is None:
         return as_is
-    known = f"{show(best.score)} on the folds that chose it, {best.gain:+.5f} on fresh ones (p {best.p:.3f})"
+    known = f"{show(best.score)} on the folds that chose it, {best.gain:+.5f} on fresh ones ({luck(best.p)})"
     note = f"tuned: the best of {trials} trials, {known}"
     return _train(session, name, best.changes, replace(options, note=note, parent=as_is.run))
 

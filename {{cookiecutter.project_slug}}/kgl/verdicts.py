@@ -25,7 +25,8 @@ class Verdict:
 
     gain: by how much, positive is better in any metric. error: its standard error. p: the chance that luck alone makes
     a gain, or a loss, of that size. rows: how many rows both runs predict out of fold; 0 where the fold scores alone
-    were at hand.
+    were at hand. same_data: whether both were trained and scored on the same; other labels make scores that do not
+    compare.
     """
 
     word: str
@@ -33,6 +34,7 @@ class Verdict:
     error: float
     p: float
     rows: int = 0
+    same_data: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,9 @@ def compare(metric: Metric, new: Run, old: Run, *, rows: Rows | None = None, see
     gains = [metric.gain(a, b) for a, b in pairs]
     gain, (error, p) = math.fsum(gains) / len(gains), judge(gains, rows=rows.error if rows else None, seeds=seeds)
     word = "noise" if p > RISK else "better" if gain > 0 else "worse"
-    rosy = new.is_rosy and not old.is_rosy
-    return Verdict("rosy" if rosy else word, gain, error, p, rows.count if rows else 0)
+    word = "rosy" if new.is_rosy and not old.is_rosy else word
+    same_data = new.identity.get("data") == old.identity.get("data")
+    return Verdict(word, gain, error, p, rows.count if rows else 0, same_data)
 
 
 def judge(gains: Sequence[float], *, rows: float | None = None, seeds: float = 0.0) -> tuple[float, float]:

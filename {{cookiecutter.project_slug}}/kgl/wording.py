@@ -19,6 +19,11 @@ def show(value: float | None) -> str:
     return f"{value:.5f}" if abs(value) < 10 else f"{value:.6g}"
 
 
+def luck(p: float | None) -> str:
+    """The chance that luck alone makes a gain, such as `p 0.012`."""
+    return "p < .001" if p is not None and p < 0.001 else f"p {p:.3f}"
+
+
 def rule_in_words(target: "Target", rule: "NDArray[Any] | None") -> str:
     """How labels are decided, see `kgl.decisions`."""
     if rule is None:
@@ -53,10 +58,11 @@ def verdict_in_words(verdict: Verdict | None, new: Run, old: Run) -> str:
     pairs = [(a, b) for a, b in zip(new.fold_scores, old.fold_scores, strict=True) if a is not None and b is not None]
     won = sum(metric.gain(a, b) > 0 for a, b in pairs)
     how = f"paired, {verdict.rows:,} rows" if verdict.rows else "by fold scores alone"
+    how += ", on other data" * (not verdict.same_data)
     less = "" if metric.greater_is_better else ", + is less"
     return (
         f"{verdict.word}: {verdict.gain:+.5f} ± {verdict.error:.5f} in {new.metric} "
-        f"({how}, p {verdict.p:.3f}{less}), {won} of {len(pairs)} folds"
+        f"({how}, {luck(verdict.p)}{less}), {won} of {len(pairs)} folds"
     )
 
 

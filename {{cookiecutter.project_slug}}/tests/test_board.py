@@ -129,7 +129,7 @@ def test_the_command_shows_it_all(tiny: Tiny) -> None:
     assert "worse~" in lines[2] and "0.0" in lines[2]
     assert lines[3].startswith("~: by fold scores alone")
     assert lines[4] == "1 runs of other folds or of another metric than accuracy are left out."
-    assert "worse~ -0.50000 p 0.000" in tiny.kgl("board", "--wide").out
+    assert "worse~ -0.50000 p < .001" in tiny.kgl("board", "--wide").out
     ranked = json.loads(tiny.kgl("board", "--json").out)
     assert [one["run"] for one in ranked] == ["good-001", "poor-001"] and ranked[1]["against_best"]["word"] == "worse"
 
@@ -160,6 +160,31 @@ def test_a_rosy_run_stands_behind_honest_ones_with_a_mark(tiny: Tiny) -> None:
         "rosy: +0.07500 ± 0.04330 in accuracy (by fold scores alone, p "
     )
     assert best_run(tiny.workspace, load_competition(tiny.workspace), "submit").run == "honest-001"
+
+
+def test_runs_of_other_data_are_compared_with_a_mark(tiny: Tiny) -> None:
+    here, before = ({"folds": "1", "data": data} for data in "ab")
+    write(tiny, run("good", 0.8, 0.9, identity=here), run("poor", 0.6, 0.5, identity=here))
+    assert "*" not in tiny.kgl("board").out
+    write(tiny, run("old", 0.7, 0.5, identity=before))
+    lines = tiny.kgl("board").out.splitlines()
+    words = {line.split()[1]: line.split()[3] for line in lines[2:4]}
+    assert words["old-001"].endswith("~*") and words["poor-001"].endswith("e~")
+    assert any(line.startswith("*: the data have changed between the two") for line in lines)
+    assert "(by fold scores alone, on other data, p " in tiny.kgl("board", "old-001", "good-001").out
+
+
+def test_a_damaged_line_of_the_journal_is_told_beside_the_board(tiny: Tiny) -> None:
+    write(tiny, run("good", 0.8, 0.9))
+    append(tiny.workspace, Event(1, "good-001", "", "", "", public_score=0.75))
+    journal = tiny.write("submissions.jsonl", tiny.workspace.submissions.read_bytes() + b"<<<<<<< HEAD\n")
+    before = journal.read_bytes()
+    for words in (("board",), ("board", "--json"), ("board", "good-001")):
+        shown = tiny.kgl(*words)
+        assert shown.status == 0 and "0.75" in shown.out
+        assert shown.err.startswith("submissions.jsonl line 2 is no event (") and "mend or delete" in shown.err
+    assert journal.read_bytes() == before
+    assert "submissions.jsonl line 2 is no event" in tiny.kgl("submit", "good-001", "--final").err
 
 
 def test_a_stopped_run_says_how_it_goes_on(tiny: Tiny) -> None:

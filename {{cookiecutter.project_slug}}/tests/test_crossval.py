@@ -116,6 +116,36 @@ def test_a_failing_estimator_is_one_sentence(tiny: Tiny, method: str, failure: s
     assert tiny.kgl("train", "mine").status == 1  # and it is tried again
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("exit()", "experiments/mine.py raises SystemExit: None. Run with --debug"),
+        ("def double(rows): raise SystemExit('enough')", "feature 'double' raises SystemExit: enough."),
+        ("class Mine(Mine):\n    def fit(self, X, y): raise SystemExit(3)", "mine: fold 0, seed 0: SystemExit: 3 (the"),
+    ],
+)
+def test_an_exit_in_an_experiment_is_one_sentence(tiny: Tiny, line: str, told: str) -> None:
+    double = "def double(rows): return 2 * rows['size'].rename('double')\n"
+    base = f"from sklearn.linear_model import LogisticRegression as Mine\nfrom kgl.tabular import Tabular\n{double}"
+    tiny.write("experiments/mine.py", f"{base}{line}\nexperiment = Tabular(model=Mine(), features=(double,))\n")
+    result = tiny.kgl("train", "mine")
+    assert result.status == 1 and told in result.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("words", [("params.C", "=", "3"), ("params.C=", "3"), ("params.C", "=3")])
+def test_blanks_round_the_sign_are_told(tiny: Tiny, words: tuple[str, ...]) -> None:
+    result = tiny.kgl("train", "logistic", *words, "drop=", "seeds=0")
+    assert result.status == 2 and "write params.C=3 without blanks" in result.err
+
+
+def test_seeds_that_change_nothing_are_told(tiny: Tiny) -> None:
+    told = "logistic-001: every seed predicts exactly the same: this model has no randomness, one is enough\n"
+    assert told in tiny.kgl("train", "logistic", "seeds=4,5").err
+    assert "exactly the same" not in tiny.kgl("train", "logistic", "seeds=4").err
+    tiny.write("experiments/trees.py", "from kgl.tabular import Tabular\n\nexperiment = Tabular(model='extra_trees')\n")
+    assert "exactly the same" not in tiny.kgl("train", "trees", "seeds=4,5", "params.n_estimators=5").err
+
+
 def test_a_failure_in_a_worker_process_is_the_same_sentence(tiny: Tiny) -> None:
     tiny.write("experiments/mine.py", FAILING.format(method="fit", failure="raise ValueError('no luck')"))
     result = tiny.kgl_process("train", "mine", "--workers", "2")

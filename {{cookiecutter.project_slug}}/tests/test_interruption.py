@@ -152,6 +152,18 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(tiny: Tiny) -> No
 
 
 @posix
+def test_ctrl_c_while_workers_start_is_no_traceback(tiny: Tiny) -> None:
+    tiny.write("experiments/slow.py", SLOW)
+    with start(tiny, "train", "slow", "--workers", "2") as process:
+        wait_for((tiny.root / "runs/slow-001/run.json").exists, process)
+        time.sleep(0.8)  # they import what they need
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, "Traceback" in err) == (130, "", False), err
+    assert "Stopped: 0 of 6 models" in err or "Stopped: 1 of 6 models" in err
+
+
+@posix
 def test_a_second_process_says_who_trains_the_same_experiment(tiny: Tiny) -> None:
     tiny.write("experiments/slow.py", SLOW)
     with start(tiny, "train", "slow") as first:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,7 @@ def test_wheels_are_imported_without_installing_and_those_of_another_python_left
             wheel.writestr(f"{name[:10]}-1.0.dist-info/METADATA", "")
     assert modules_of(tmp_path.glob("*.whl")) == {"packed_one", "packed_two"}
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     add_wheels(str(tmp_path))
     found = {name for name in ("packed_one", "packed_two") if (Path(sys.path[0]) / name).is_dir()}
     assert found == {"packed_one"} and "packed_two" in capsys.readouterr().out

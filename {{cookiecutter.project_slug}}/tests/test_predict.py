@@ -147,3 +147,23 @@ def test_runs_that_are_unknown_or_not_complete_do_not_predict(tiny: Tiny) -> Non
     partial, unknown = tiny.kgl("predict", "logistic-001"), tiny.kgl("predict", "logistic-002")
     assert partial.status == 1 and "logistic-001 is partial; only complete runs predict" in partial.err
     assert unknown.status == 2 and "Did you mean 'logistic-001'?" in unknown.err
+
+
+def test_a_torn_model_is_named(tiny: Tiny) -> None:
+    models = [name for name in ("lightgbm", "xgboost", "catboost") if CATALOGUE[name].is_installed]
+    for name in models:
+        settings = f"model='{name}', params={FEW[name]}"
+        tiny.write(f"experiments/{name}.py", f"from kgl.tabular import Tabular\n\nexperiment = Tabular({settings})\n")
+    tiny.kgl("train", "constant", *models)
+    for run in (f"{name}-001" for name in ("constant", *models)):
+        folder = tiny.root / f"runs/{run}/folds/0/seed-0"
+        for file in (
+            path for path in folder.iterdir() if path.name not in ("log.txt", "scores.json", "predictions.npz")
+        ):
+            whole = file.read_bytes()
+            file.write_bytes(whole[: len(whole) // 2])
+            told = tiny.kgl("predict", run)
+            assert told.status == 1 and f"{folder} cannot be read (" in told.err, (file, told.err)
+            assert run != "lightgbm-001" or "cut off" in told.err or file.suffix != ".txt"
+            assert f"kgl train {run.partition('-')[0]} --again makes it anew." in told.err and "--debug" not in told.err
+            file.write_bytes(whole)

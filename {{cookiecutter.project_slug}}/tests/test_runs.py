@@ -115,8 +115,21 @@ def test_run_json_of_another_engine_is_read_and_a_broken_one_named(tiny: Tiny) -
     assert list_runs(tiny.workspace) == [Run(run="a-001", experiment="a")]
     for text in ("{", "[]", '{"run": "a-001"}'):
         path.write_text(text)
-        with pytest.raises(KglError, match=r"runs/a-001/run\.json is not"):
+        with pytest.raises(KglError, match=r"runs/a-001/run\.json (is not valid|cannot be read)"):
             list_runs(tiny.workspace)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("cv_score", "high"), ("fold_scores", [0.5, "x"]), ("identity", "x"), ("seeds", 0), ("run", 1)]
+)
+def test_a_value_of_the_wrong_type_in_run_json_is_one_sentence(tiny: Tiny, key: str, value: object) -> None:
+    tiny.write("runs/a-001/run.json", json.dumps({"experiment": "a", key: value}))
+    told = tiny.kgl("board")
+    if key == "run":  # the folder's name counts
+        assert told.status == 0
+    else:
+        assert (told.status, told.out) == (1, "")
+        assert f"a-001/run.json cannot be read (run: {key}: expected a " in told.err and "delete" in told.err
 
 
 def test_the_parent_is_the_run_of_the_experiment_that_differs_least_or_the_one_most_alike(tiny: Tiny) -> None:

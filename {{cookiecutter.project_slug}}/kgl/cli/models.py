@@ -1,5 +1,6 @@
 """The commands that train, compare, blend and predict."""
 
+import re
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -73,6 +74,8 @@ def train(
     from kgl.crossval import train as train_one
     from kgl.wording import summary
 
+    if apart := re.search(r"([^\n=]+)(?:\n=\n|\n=|=\n)([^\n=]+)(?:\n|$)", "\n".join(words)):
+        raise usage(f"blanks round '=' take a setting apart; write {apart[1]}={apart[2]} without blanks.")
     names = [word for word in words if "=" not in word]
     changes = dict(word.split("=", 1) for word in words if "=" in word)
     typed = changes.pop("folds", None)
@@ -140,7 +143,7 @@ def board(runs: tuple[str, ...], wide: bool, as_json: bool) -> None:
         return show_run(workspace, chosen[0]) if len(chosen) == 1 else show_pair(workspace, chosen[0], chosen[1])
     competition = load_competition(workspace)
     competition.require("metric")
-    found = make_board(workspace, competition.metric, current_hash(workspace, competition.folds))
+    found = make_board(workspace, competition.metric, current_hash(workspace, competition.folds), say=notice)
     if not as_json:
         return show_board(found, competition.metric, wide=wide)
     lines = [asdict(line) | {"standard_error": line.run.standard_error} for line in found.lines]

@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kgl.cli.talk import (
-    asking,
-    json_option,
-    notice,
-    number,
-    print_findings,
-    print_json,
-    print_table,
-    scores,
-    tell_scores,
-)
+from kgl.cli import talk
 from kgl.errors import KglError, some, usage
 from kgl.paths import digest, find_workspace
 
@@ -58,7 +48,7 @@ def download(patterns: tuple[str, ...], force: bool) -> None:
 
     workspace, competition = _open()
     root = files_root(workspace, competition)
-    files, fetched = bring(Kaggle(competition.slug, say=notice), root, patterns, overwrite=overwrite)
+    files, fetched = bring(Kaggle(competition.slug, say=talk.notice), root, patterns, overwrite=overwrite)
     for file in files[:SHOWN]:
         click.echo(f"  {size_text(file.size):>9}  {file.name}")
     if len(files) > SHOWN:
@@ -91,24 +81,24 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, st
         return _propose(workspace, competition)
     chosen = read_run(workspace, run) if run else best_run(workspace, competition, "submit")
     if chosen.is_rosy:
-        notice(f"{chosen.run} is rosy: its own folds chose its epochs, so its CV promises more than it will keep")
+        talk.notice(f"{chosen.run} is rosy: its own folds chose its epochs, so its CV promises more than it will keep")
     file = check_run(workspace, chosen.run, stale_sample=stale_sample)
     sha256 = digest(file)
     if not again:
         refuse_sent(workspace, sha256)
-    click.echo(f"checked      runs/{chosen.run}/{file.name}, CV {number(chosen.cv_score)}")
+    click.echo(f"checked      runs/{chosen.run}/{file.name}, CV {talk.number(chosen.cv_score)}")
     if dry_run:
         return _show_file(file, chosen.label_order, competition)
-    confirm = asking(yes, f"Send it to {competition.slug}?")
-    kaggle = Kaggle(competition.slug, say=notice)
+    confirm = talk.asking(yes, f"Send it to {competition.slug}?")
+    kaggle = Kaggle(competition.slug, say=talk.notice)
     candidate = Candidate(chosen.run, sha256, partial(prepare_file, kaggle, file), chosen.cv_score, note, again)
     try:
         event = send(workspace, kaggle, candidate, confirm=confirm)
     except KeyboardInterrupt:
-        notice("Stopped. What was sent is at Kaggle and is not sent twice; uv run kgl status picks up its score.")
+        talk.notice("Stopped. What was sent is at Kaggle and is not sent twice; uv run kgl status picks up its score.")
         raise
     scored = event and event.status != "pending"
-    tell_scores(event, allowance_in_words(kaggle) if scored else "")
+    talk.tell_scores(event, allowance_in_words(kaggle) if scored else "")
     if scored:
         click.echo("Next: uv run kgl status")
 
@@ -138,12 +128,12 @@ def _propose(workspace: "Workspace", competition: "Competition") -> None:
         raise KglError("no scored submission in submissions.jsonl yet; uv run kgl submit makes one.")
     for choice in chosen:
         event = choice.event
-        click.echo(f"choose  ref {event.ref}  {event.run}  {scores(event)}\n        {choice.reason}")
+        click.echo(f"choose  ref {event.ref}  {event.run}  {talk.scores(event)}\n        {choice.reason}")
     click.echo(f"Select them at https://www.kaggle.com/competitions/{competition.slug}/submissions; nothing was sent.")
 
 
 @click.command()
-@json_option
+@talk.json_option
 def status(as_json: bool) -> None:
     """Submissions with CV beside scores, your place and the medal lines, and what is left today."""
     from kgl.online.client import Kaggle
@@ -151,16 +141,16 @@ def status(as_json: bool) -> None:
     from kgl.online.status import read_status
 
     workspace, competition = _open()
-    now = read_status(workspace, Kaggle(competition.slug, say=notice))
+    now = read_status(workspace, Kaggle(competition.slug, say=talk.notice))
     if as_json:
-        return print_json(asdict(now))
+        return talk.print_json(asdict(now))
     rows = []
     for one in now.submissions:
-        told = map(number, (one.cv_score, one.public_score, one.private_score))
+        told = map(talk.number, (one.cv_score, one.public_score, one.private_score))
         sent, about = one.time[:16].replace("T", " "), one.run or one.message[:40]
         rows.append([str(one.ref), sent, about, *told, f"{one.status} {one.error}".strip()])
     header = ["ref", "sent (UTC)", "run", "CV", "public", "private", "status"]
-    print_table(header, rows) if rows else click.echo("no submissions yet")
+    talk.print_table(header, rows) if rows else click.echo("no submissions yet")
     _show_place(now)
     click.echo("\n".join(in_words(now.relation)))
 
@@ -168,8 +158,9 @@ def status(as_json: bool) -> None:
 def _show_place(now: "Status") -> None:
     contest = now.contest
     medals = "" if contest.medals else "; no medals here"
-    click.echo(f"place        {contest.rank or '-'} of {contest.teams:,}{medals}")
-    for line in now.lines:
+    hidden = "; Kaggle does not show the leaderboard" if now.lines is None else ""
+    click.echo(f"place        {contest.rank or '-'} of {contest.teams:,}{medals}{hidden}")
+    for line in now.lines or ():
         distance = f", {line.distance:.5f} from yours" if line.distance is not None else ""
         click.echo(f"{line.name:12} {line.score:.5f} at place {line.place:,}{distance}")
     click.echo(f"allowance    {now.allowance}")
@@ -178,7 +169,7 @@ def _show_place(now: "Status") -> None:
 
 
 @click.command()
-@json_option
+@talk.json_option
 def doctor(as_json: bool) -> None:
     """What is wrong with machine, credentials, rules, data and folds, and what mends it."""
     from kgl.checks import check_workspace
@@ -190,8 +181,8 @@ def doctor(as_json: bool) -> None:
         workspace, competition = _open()
         findings += check_online(competition.slug, files_root(workspace, competition))
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        talk.print_json([asdict(finding) for finding in findings])
     else:
-        print_findings(findings)
+        talk.print_findings(findings)
     if any(finding.level == "block" for finding in findings):
         raise click.exceptions.Exit(1)

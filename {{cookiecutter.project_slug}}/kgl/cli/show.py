@@ -6,13 +6,13 @@ import click
 
 from kgl.board import Board, Line, leaderboard
 from kgl.changes import all_changes, differences, members_of
-from kgl.cli.talk import print_table
+from kgl.cli.talk import notice, print_table
 from kgl.evidence import Evidence, farthest
 from kgl.metrics import get_metric
 from kgl.paths import Workspace
 from kgl.runs import Run, list_runs
 from kgl.verdicts import Verdict
-from kgl.wording import cv, rule_in_words, show, took, verdict_in_words
+from kgl.wording import cv, luck, rule_in_words, show, took, verdict_in_words
 
 
 def show_board(board: Board, metric: str, *, wide: bool) -> None:
@@ -29,6 +29,8 @@ def show_board(board: Board, metric: str, *, wide: bool) -> None:
     verdicts = [verdict for line in board.lines for verdict in (line.against_best, line.against_parent) if verdict]
     if any(not verdict.rows for verdict in verdicts):
         click.echo("~: by fold scores alone, which see less; rows follow where predictions are here: kgl board again")
+    if not all(verdict.same_data for verdict in verdicts):
+        click.echo("*: the data have changed between the two (files, or load() of contest.py); train both on the same")
     if any(line.run.is_rosy for line in board.lines):
         click.echo("rosy: the labels of a fold chose the epoch for it (choose=fold); honest runs stand first.")
     if board.failed:
@@ -53,7 +55,8 @@ def _cells(place: int, line: Line, wide: bool) -> list[str]:
 def _word(verdict: Verdict | None, wide: bool) -> str:
     if verdict is None:
         return ""
-    return verdict.word + "~" * (not verdict.rows) + (f" {verdict.gain:+.5f} p {verdict.p:.3f}" if wide else "")
+    marks = "~" * (not verdict.rows) + "*" * (not verdict.same_data)
+    return verdict.word + marks + (f" {verdict.gain:+.5f} {luck(verdict.p)}" if wide else "")
 
 
 def show_run(workspace: Workspace, run: Run) -> None:
@@ -77,7 +80,7 @@ def show_run(workspace: Workspace, run: Run) -> None:
         lines += [("made of", members_of(run)), *(("worth", line) for line in worth_in_words(run))]
     if run.is_complete and get_metric(run.metric).takes == "labels" and (side := evidence.side(run)) and evidence.truth:
         lines.append(("decides", rule_in_words(evidence.truth.target, side.rule)))
-    public, private = leaderboard(workspace).get(run.run, ("", ""))
+    public, private = leaderboard(workspace, notice).get(run.run, ("", ""))
     lines.append(("leaderboard", f"public {public}" + (f", private {private}" if private else "") if public else ""))
     memory = f", {run.peak_memory_mb:,.0f} MB" if run.peak_memory_mb else ""
     lines.append(("needs", took(run.seconds) + memory))

@@ -47,7 +47,7 @@ def tune(
 
 def _show(outcome: "Outcome") -> None:
     from kgl.tune_trials import in_words
-    from kgl.wording import show
+    from kgl.wording import luck, show
 
     known = [tried for tried in outcome.trials if tried.score is not None]
     first = next((tried.score for tried in known if not tried.changes), None)
@@ -64,7 +64,7 @@ def _show(outcome: "Outcome") -> None:
     again = []
     for one in outcome.finalists:
         word = "as it is" if not one.changes else "better" if one.is_better else "noise"
-        gain = f"{one.gain:+.5f} (p {one.p:.3f})" if one.changes and one.gain is not None else ""
+        gain = f"{one.gain:+.5f} ({luck(one.p)})" if one.changes and one.gain is not None else ""
         again.append((str(one.number), show(one.score), show(one.fresh_score), gain, word))
     print_table(("trial", "that chose", "fresh folds", "gain", ""), again)
     if any(one.is_better for one in outcome.finalists):

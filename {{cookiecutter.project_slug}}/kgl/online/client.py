@@ -5,11 +5,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import import_module
 from itertools import count
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from kgl.errors import FAILED, REFUSED, KglError, usage
@@ -204,12 +206,26 @@ def _authenticated() -> Any:
         raise KglError(f"no Kaggle credentials found{useless}. {create}; the README shows how.", REFUSED)
     import kaggle
 
+    _take_unknown_words()
     if not kaggle.api._authenticated:
         try:
             kaggle.api.authenticate()
         except SystemExit:
             raise bad_credentials() from None
     return kaggle.api
+
+
+@cache
+def _take_unknown_words() -> None:
+    """Let a word that the client does not know, such as a new status, stand as it is: the client refuses the answer."""
+    from kagglesdk.kaggle_object import EnumSerializer
+
+    def lenient(cls: Any, word: str, known: Any = EnumSerializer._from_str) -> Any:
+        with suppress(KeyError):
+            return known(cls, word)
+        return SimpleNamespace(name=word)
+
+    EnumSerializer._from_str = staticmethod(lenient)
 
 
 def _call(api: Any, method: str, fields: dict[str, Any]) -> Any:

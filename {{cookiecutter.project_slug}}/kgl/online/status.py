@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from kgl.competition import load_competition
+from kgl.errors import REFUSED, KglError
 from kgl.journal import Event, append, latest
 from kgl.metrics import get_metric
 from kgl.online.client import Contest, Kaggle
@@ -24,11 +25,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Status:
-    """Where the team stands, as Kaggle shows it now; submissions newest first."""
+    """Where the team stands, as Kaggle shows it now; submissions newest first; no lines of a hidden leaderboard."""
 
     contest: Contest
     submissions: list[Event]
-    lines: list[Line]
+    lines: list[Line] | None
     allowance: str
     relation: Relation | None = None
 
@@ -80,9 +81,14 @@ def _refresh(workspace: Workspace, kaggle: Kaggle) -> list[Event]:
     return events
 
 
-def _lines(kaggle: Kaggle, contest: Contest, submissions: list[Event]) -> list[Line]:
-    places = {"top": 1, **medal_places(contest.teams)}
-    rows = kaggle.every("get_leaderboard", "submissions", most=max(places.values()))
+def _lines(kaggle: Kaggle, contest: Contest, submissions: list[Event]) -> list[Line] | None:
+    places = {"top": 1} | (medal_places(contest.teams) if contest.medals else {})
+    try:
+        rows = kaggle.every("get_leaderboard", "submissions", most=max(places.values()))
+    except KglError as error:
+        if error.status != REFUSED:
+            raise
+        return None
     scores = [score for row in rows if (score := score_of(row.score)) is not None]
     private = [one.private_score for one in submissions if one.private_score is not None]
     # once private scores are shown, the leaderboard is the private one

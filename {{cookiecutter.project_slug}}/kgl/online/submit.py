@@ -16,6 +16,7 @@ from kgl.paths import Workspace
 from kgl.runs import holding, now
 
 LONGEST_WAIT = 600.0  # seconds for a score
+SCORED = ("complete", "error")  # any other status is still pending
 Confirm = Callable[[str], bool]
 Make = Callable[[], Any]
 
@@ -94,7 +95,7 @@ def finish(workspace: Workspace, kaggle: Kaggle, event: Event) -> Event:
     """
 
     def scored() -> Event | None:
-        found = (one for one in list_submissions(kaggle) if one.ref == event.ref and one.status != "pending")
+        found = (one for one in list_submissions(kaggle) if one.ref == event.ref and one.status in SCORED)
         return next(found, None)
 
     if theirs := kaggle.wait(scored, LONGEST_WAIT):

@@ -19,7 +19,7 @@ MEMBERS = 10
 
 def word(verdict: Verdict | None) -> str:
     """A verdict with how much it is about."""
-    return f"{verdict.word} ({verdict.gain:+.5f})" if verdict else ""
+    return f"{verdict.word} ({verdict.gain:+.5f}{', other data' * (not verdict.same_data)})" if verdict else ""
 
 
 def board(m: Material) -> Section:

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgl.arrays import Array
 from kgl.config import unknown_key
-from kgl.errors import usage
+from kgl.errors import KglError, usage
 from kgl.paths import write_text
 
 Rows = tuple[Array, Array | None, Array | None]  # X with gaps as NaN and levels as codes, y, weights
@@ -182,4 +182,6 @@ class LightGBM(Boosted):
         """The library's own model in a file."""
         import lightgbm
 
-        return lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
+        if "\nend of trees\n" not in (text := path.read_text(encoding="utf-8")):
+            raise KglError(f"{path.name} is cut off")  # LightGBM itself would end the process
+        return lightgbm.Booster(model_str=text)

@@ -62,7 +62,7 @@ def _call_once(function: Callable[[pd.DataFrame], Any], rows: pd.DataFrame) -> p
     except KeyError as error:
         lacks = f"asks for column {error}, which the rows lack (no target, no column of train only)"
         raise KglError(f"feature '{name}' {lacks}.{nearest(str(error.args[0]), map(str, rows))}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of exit(), too
         raise KglError(f"feature '{name}' raises {type(error).__name__}: {reason(error)}.") from error
     if not isinstance(made, (pd.Series, pd.DataFrame)):
         raise KglError(f"feature '{name}' should return a Series or a DataFrame, got {type(made).__name__}.")
