@@ -218,14 +218,17 @@ def _authenticated() -> Any:
 @cache
 def _take_unknown_words() -> None:
     """Let a word that the client does not know, such as a new status, stand as it is: the client refuses the answer."""
-    from kagglesdk.kaggle_object import EnumSerializer
+    with suppress(ImportError, AttributeError):  # inside of the client, which another version may build otherwise
+        from kagglesdk.kaggle_object import EnumSerializer
 
-    def lenient(cls: Any, word: str, known: Any = EnumSerializer._from_str) -> Any:
-        with suppress(KeyError):
-            return known(cls, word)
-        return SimpleNamespace(name=word)
+        known = EnumSerializer._from_str
 
-    EnumSerializer._from_str = staticmethod(lenient)
+        def lenient(cls: Any, word: str) -> Any:
+            with suppress(KeyError):
+                return known(cls, word)
+            return SimpleNamespace(name=word)
+
+        EnumSerializer._from_str = staticmethod(lenient)
 
 
 def _call(api: Any, method: str, fields: dict[str, Any]) -> Any:
