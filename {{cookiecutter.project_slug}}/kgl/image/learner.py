@@ -113,8 +113,7 @@ class FittedVision:
 def unchanged(pictures: Pictures, places: Array, batch_size: int, device: torch.device) -> Iterator[Tensor]:
     """Batches of pictures in their order, as they are."""
     pin = device.type == "cuda"
-    for batch, _ in batches(pictures, places, batch_size=batch_size, augment=None, pin=pin):
-        yield batch
+    return (batch for batch, _ in batches(pictures, places, batch_size=batch_size, augment=None, pin=pin))
 
 
 def load_vision(recipe: Vision, folder: Path) -> FittedVision:
