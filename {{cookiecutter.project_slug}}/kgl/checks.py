@@ -16,7 +16,7 @@ from kgl.fold_file import current_hash
 from kgl.folds import read_folds
 from kgl.notebook.kernel import BY_HAND, evaluation_api
 from kgl.paths import Workspace
-from kgl.suspects import check_split, means_of
+from kgl.suspects import check_split
 from kgl.tables import Data, load_data, text_ids
 
 LITTLE_DISK = 2e9
@@ -76,7 +76,7 @@ def check_data(data: Data) -> Iterator[Finding]:
 
 def _rare_labels(data: Data) -> Iterator[Finding]:
     target = data.target
-    counted = data.y[:, None] == np.unique(data.y) if target.task == "ordinal" else means_of(target, data.y)
+    counted = data.y[:, None] == np.unique(data.y) if target.task == "ordinal" else target.as_predictions(data.y)
     counts = dict(zip(target.labels or target.names, np.count_nonzero(counted, axis=0), strict=True))  # not 0
     rare = [f"{label} ({n})" for label, n in counts.items() if n < data.competition.folds.n_splits]
     if rare:

@@ -21,6 +21,7 @@ from kgl.target import Target
 Mask = NDArray[np.bool_]
 NEVER_VALIDATED = -1
 UNDATED = 0  # the time rank of external rows
+MOST_SHOWN = 6  # labels or targets that a summary has columns for
 
 
 @dataclass(frozen=True)
@@ -247,20 +248,17 @@ def _time_folds(rank: Array, n_splits: int) -> Array:
 
 
 def summary(folds: Folds, data: Data) -> pd.DataFrame:
-    """A row a fold: how many rows validate and train, and the target there (share of each label, or means)."""
-    fold_of_rows = folds.of(data)
+    """A row a fold: how many rows validate and train, and the target there: the share of each label, or means."""
+    fold_of_rows, truth = folds.of(data), data.target.as_predictions(data.y)
+    what = "share" if data.target.one_label else "mean"
+    names = [f"{what} of {column.removeprefix('p_')}" for column in data.target.columns]
     rows = []
     for k in folds.numbers:
         inside = fold_of_rows == k
         row: dict[str, Any] = {"fold": k, "validated": int(inside.sum())}
         row["trains"] = int(folds.training(fold_of_rows, k).sum())
-        if data.target.one_label and len(data.target.labels) <= 6:
-            shares = np.bincount(data.y[inside], minlength=len(data.target.labels)) / max(inside.sum(), 1)
-            row |= {f"share of {name}": round(float(s), 4) for name, s in zip(data.target.labels, shares, strict=True)}
-        elif data.y.ndim > 1 and data.y.shape[1] <= 6:
-            means, names = data.y[inside].mean(axis=0), data.target.labels or data.target.names
-            row |= {f"mean of {name}": round(float(m), 4) for name, m in zip(names, means, strict=True)}
-        elif not data.target.one_label:
-            row["target mean"] = float(np.mean(data.y[inside]))
+        if len(names) <= MOST_SHOWN:
+            means = truth[inside].mean(axis=0).round(4).tolist()
+            row |= dict(zip(names, means, strict=True))
         rows.append(row)
     return pd.DataFrame(rows)

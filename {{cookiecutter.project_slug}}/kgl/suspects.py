@@ -10,7 +10,6 @@ from kgl.arrays import Array
 from kgl.competition import of_kind
 from kgl.findings import Finding
 from kgl.tables import ID, Data
-from kgl.target import Target
 
 FEW_LEVELS = 50  # a column of fewer different texts is a category, not a name
 SAMPLE = 20_000  # rows that columns are looked at on
@@ -91,7 +90,7 @@ def _ids(data: Data, names: list[str]) -> Iterator[Finding]:
 
 def _leaks(data: Data, names: list[str], fold_of: Array) -> Iterator[Finding]:
     rows = _sample(np.flatnonzero(fold_of >= 0), SAMPLE)
-    targets = means_of(data.target, data.y)[rows]
+    targets = data.target.as_predictions(data.y)[rows]
     if not data.target.one_label:
         targets = pd.DataFrame(targets).rank().to_numpy()  # a few large values would hide the others
     for name in names:
@@ -99,11 +98,6 @@ def _leaks(data: Data, names: list[str], fold_of: Array) -> Iterator[Finding]:
         if share > LEAKS_FROM:
             what = f"{name} alone tells {share:.0%} of the target"
             yield Finding("warn", what, f"is it known before the target is? If not, it is a leak: drop={name}")
-
-
-def means_of(target: Target, y: Array) -> Array:
-    """(n, columns): what a column's levels are averaged over, as predictions have it."""
-    return np.eye(len(target.labels))[y] if target.one_label else y.reshape(len(y), -1).astype(float)
 
 
 def one_column(values: pd.Series, targets: Array, fold_of: Array) -> Array:
@@ -119,7 +113,7 @@ def one_column(values: pd.Series, targets: Array, fold_of: Array) -> Array:
 
 def best_column(data: Data, fold_of: Array) -> tuple[str, Array]:
     """The floor: the one column that tells most of the target, and its out-of-fold predictions."""
-    targets, rows = means_of(data.target, data.y), _sample(np.flatnonzero(fold_of >= 0), SAMPLE)
+    targets, rows = data.target.as_predictions(data.y), _sample(np.flatnonzero(fold_of >= 0), SAMPLE)
     few, told = data.train.iloc[rows], {}
     for name in [str(c) for c in data.train if c not in (ID, *data.competition.id)] or [ID]:
         told[name] = _explained(targets[rows], one_column(few[name], targets[rows], fold_of[rows]))

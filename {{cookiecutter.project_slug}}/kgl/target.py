@@ -56,6 +56,10 @@ class Target:
             return values.astype(np.int64)
         return values[:, 0] if len(self.names) == 1 else values
 
+    def as_predictions(self, y: Array) -> Array:
+        """(n, columns): the truth as a perfect model predicts it; 0 and 1 for classes and labels."""
+        return np.eye(len(self.labels))[y] if self.one_label else y.reshape(len(y), -1).astype(float)
+
 
 def find_target(train: pd.DataFrame, competition: Competition) -> Target:
     """The target as the training rows show it.

@@ -13,9 +13,8 @@ from tests.conftest import Tiny
 
 
 def test_the_workspace_is_found_from_any_folder_in_it(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    deep = tiny.root / "data" / "raw"
-    assert find_workspace().root == tiny.root.resolve()
-    monkeypatch.chdir(deep)
+    assert find_workspace() == Workspace(tiny.root.resolve())
+    monkeypatch.chdir(tiny.root / "data" / "raw")
     assert find_workspace() == Workspace(tiny.root.resolve())
 
 

@@ -14,9 +14,6 @@ from kgl.target import Target
 if TYPE_CHECKING:
     from kgl.image.transforms import Augment
 
-Mirror = Literal["none", "horizontal", "both"]
-Fit = Literal["squash", "crop", "pad"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Vision(Experiment):
@@ -62,10 +59,10 @@ class Vision(Experiment):
     params: Mapping[str, Any] = field(default_factory=dict)
     weights: str = "pretrained"
     image_size: int = 224
-    resize: Fit = "squash"
+    resize: Literal["squash", "crop", "pad"] = "squash"
     in_chans: Literal[1, 3] = 3
     augment: Literal["none", "light", "medium", "strong"] = "light"
-    mirror: Mirror = "horizontal"
+    mirror: Literal["none", "horizontal", "both"] = "horizontal"
     transform: Callable[..., Any] | None = None
     mixup: float = 0.0
     cutmix: float = 0.0

@@ -5,6 +5,7 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,8 @@ from kgl.image.heads import Head
 from kgl.image.learner import add_pictures, album_of, describe, tell, unchanged
 from kgl.image.network import Network, build_network
 from kgl.paths import find_workspace, replacing, write_json
-from kgl.tabular.numbers import numbers_of
+from kgl.tabular.boosting import LightGBM
+from kgl.tabular.learner import FittedTabular
 
 NETWORK = "__backbone__"  # of prepared rows: which network saw the pictures, in each row
 
@@ -82,11 +84,8 @@ def _look_at_all(network: Network, pictures: Pictures) -> Array:
     device = pick_device()
     torch.set_num_threads(usable_cores())
     module = network.module.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    normalise, told, size = (
-        predictor.Normalise(network.mean, network.std, device),
-        time.monotonic(),
-        predictor.batch_size_on(device),
-    )
+    normalise, size = predictor.Normalise(network.mean, network.std, device), predictor.batch_size_on(device)
+    told = time.monotonic()
     places = np.array([i for i in range(len(pictures)) if i not in pictures.bad])
     parts: list[Array] = []
     with torch.inference_mode():
@@ -146,7 +145,7 @@ def fit_embeddings(recipe: Embeddings, part: Part, setting: Setting) -> FittedEm
         table = table * spec.scale + spec.center
         spec = replace(spec, center=(0.0,) * table.shape[1], scale=(1.0,) * table.shape[1])
     named = recipe.head in HEADS and not (recipe.columns or recipe.features or recipe.stack_on)
-    if not named or not (how := numbers_of(fitted, part.rows, table)):
+    if not named or not (how := _plain_numbers(fitted, part.rows, table)):
         print("predicts in a workspace alone: it uses more than pictures, or its head is of another kind")
         return FittedEmbeddings(spec, fitted)
     low, high = (np.broadcast_to(end, table.shape[1]) for end in (fitted.bounds if spec.center else (-np.inf, np.inf)))
@@ -154,3 +153,40 @@ def fit_embeddings(recipe: Embeddings, part: Part, setting: Setting) -> FittedEm
     arrays, boosters = how.pop("arrays") | {"columns": columns, "low": low, "high": high}, how.pop("boosters", ())
     head = Head(**how, boosters=boosters, tensors={name: torch.as_tensor(np.array(x)) for name, x in arrays.items()})
     return FittedEmbeddings(replace(spec, task=spec.task if head.kind == "lines" else "as it is", head=how), head)
+
+
+def _plain_numbers(fitted: FittedTabular, rows: pd.DataFrame, targets: Array) -> dict[str, Any]:
+    """The kind of a model of numbers alone, its settings, arrays and boosters; empty for kinds that are not known here.
+
+    Args:
+        rows, targets: it was trained on; neighbours are found among them.
+    """
+    models, one = fitted.models, vars(fitted.models[0]).get("estimator")
+    if all(isinstance(model, LightGBM) for model in models):
+        return {"kind": "trees", "boosters": tuple(model.booster for model in models), "arrays": {}}
+    if type(one).__name__ in ("LogisticRegression", "RidgeCV"):
+        return {"kind": "lines", "arrays": _scaling(fitted) | _lines(fitted)}
+    if one is not None and getattr(one, "metric", "") == "cosine" and one.weights in ("uniform", "distance"):
+        arrays = _scaling(fitted) | {"rows": fitted.columns.transform(rows), "targets": targets}
+        nearer = one.weights == "distance"
+        return {"kind": "neighbours", "neighbours": min(one.n_neighbors, len(rows)), "nearer": nearer, "arrays": arrays}
+    return {}
+
+
+def _scaling(fitted: FittedTabular) -> dict[str, Array]:
+    """Of `kgl.tabular.prepare.Dense`."""
+    _, robust, _, standard = fitted.columns.preparer.fill.named_steps.values()
+    return {"center": robust.center_, "scale": robust.scale_, "mean": standard.mean_, "std": standard.scale_}
+
+
+def _lines(fitted: FittedTabular) -> dict[str, Array]:
+    """Weights and biases of each output; what training never saw is impossible, what it always saw certain."""
+    target, features = fitted.target, len(fitted.columns.preparer.numbers)
+    weight, bias = np.zeros((len(target.columns), features)), np.full(len(target.columns), -np.inf)
+    for i, model in enumerate(fitted.models):
+        places = model.seen if target.one_label else np.array([i])
+        bias[places] = 0.0 if target.one_label else np.inf if model.seen[0] else -np.inf
+        if len(model.seen) > 1 or not model.classes:  # of two labels the second alone has a line
+            lines = model.estimator.coef_.reshape(-1, features)
+            weight[places[-len(lines) :]], bias[places[-len(lines) :]] = lines, model.estimator.intercept_
+    return {"weight": weight, "bias": bias}

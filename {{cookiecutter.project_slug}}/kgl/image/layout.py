@@ -165,9 +165,8 @@ def _find_table(tables: Tables, files: Sequence[str], folder: str) -> tuple[str,
     for name, table in tables.items():
         for column in table.columns[:20]:
             values = table[column].astype("str")[:LOOK_AT]
+            enough = ENOUGH * len(values)
             with suppress(KglError):  # names that fit several files name none
-                if values.nunique() > ENOUGH * len(values) and sum(bool(find(v)) for v in values) >= ENOUGH * len(
-                    values
-                ):
+                if values.nunique() > enough and sum(bool(find(value)) for value in values) >= enough:
                     return name, str(column)
     return None

@@ -28,7 +28,6 @@ from kgl.image.train import Lesson, Training
 from kgl.metrics import get_metric
 from kgl.paths import find_workspace, write_json
 from kgl.scoring import score
-from kgl.suspects import means_of
 from kgl.tables import ID
 
 ALBUM, PLACE = "__album__", "__place__"  # of prepared rows: the pictures of all rows, and which of them is the row's
@@ -113,8 +112,7 @@ class FittedVision:
 def unchanged(pictures: Pictures, places: Array, batch_size: int, device: torch.device) -> Iterator[Tensor]:
     """Batches of pictures in their order, as they are."""
     pin = device.type == "cuda"
-    for batch, _ in batches(pictures, places, batch_size=batch_size, augment=None, pin=pin):
-        yield batch
+    return (batch for batch, _ in batches(pictures, places, batch_size=batch_size, augment=None, pin=pin))
 
 
 def load_vision(recipe: Vision, folder: Path) -> FittedVision:
@@ -186,7 +184,7 @@ def describe(
     target, loss = setting.target, setting.loss.removeprefix("mean_")
     center = scale = np.zeros(0)
     log = ""
-    table = means_of(target, y)
+    table = target.as_predictions(y)
     if not (target.one_label or target.task == "multilabel"):
         log, forward = LOGS.get(loss, ("", np.asarray))
         values = forward(table)

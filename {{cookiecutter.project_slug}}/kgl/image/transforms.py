@@ -17,8 +17,7 @@ from kgl.image.decode import Pixels, interpolate
 
 Level = Literal["none", "light", "medium", "strong"]
 Own = Callable[[torch.Tensor], torch.Tensor]
-Numbers = NDArray[np.float32]  # of one picture, (DRAWS,), each from 0 to below 1
-DRAWS = 13
+DRAWS = 13  # numbers of one picture, each from 0 to below 1
 BILINEAR = InterpolationMode.BILINEAR
 SMALLEST = {"medium": 0.5, "strong": 0.25}  # part of the picture that a random crop keeps
 
@@ -46,7 +45,7 @@ def draw(rows: int, *, seed: int, epoch: int) -> NDArray[np.float32]:
     return np.random.default_rng([seed, epoch]).random((rows, DRAWS), dtype=np.float32)
 
 
-def augment_picture(picture: Pixels, augment: Augment, numbers: Numbers) -> Pixels:
+def augment_picture(picture: Pixels, augment: Augment, numbers: NDArray[np.float32]) -> Pixels:
     """One picture changed, at its size; level light is done by `augment_lightly`."""
     flip, upright, top, left, area, shape, which, strength, erase, *place = numbers[: DRAWS - 1].tolist()
     if augment.level == "none":

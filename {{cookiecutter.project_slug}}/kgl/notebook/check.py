@@ -200,7 +200,5 @@ def _check_file(stage: Stage, hidden: Hidden, known: pd.DataFrame) -> None:
     wrong = ~np.isclose(new, old, rtol=near, atol=near).all(axis=1)
     if wrong.any():
         worst = np.nanmax(np.abs(new - old), initial=0)
-        otherwise = (
-            f"{wrong.sum():,} of {len(wrong):,} rows are predicted otherwise than in runs/{run.run}/test.parquet"
-        )
-        raise KglError(f"{otherwise} (by up to {worst:.2g}): does load() or a feature look at other test rows?")
+        which = f"{wrong.sum():,} of {len(wrong):,} rows are predicted otherwise than in runs/{run.run}/test.parquet"
+        raise KglError(f"{which} (by up to {worst:.2g}): does load() or a feature look at other test rows?")

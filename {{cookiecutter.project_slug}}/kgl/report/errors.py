@@ -12,7 +12,6 @@ from kgl.report.material import Material, Predicted
 from kgl.report.pictures import COLOURS, histogram, lines, matrix, scatter
 from kgl.report.section import Picture, Section, Table, number
 from kgl.scoring import truth_labels
-from kgl.suspects import means_of
 from kgl.tables import ID
 
 MOST_CLASSES = 12  # in a matrix
@@ -55,7 +54,7 @@ def _confusion(m: Material, seen: Predicted) -> list[Any]:
 
 def _reliability(m: Material, seen: Predicted) -> Picture:
     """How often what is said with some probability is so, in ten bins of as many rows each."""
-    p, is_so = seen.values, means_of(m.data.target, seen.y)
+    p, is_so = seen.values, m.data.target.as_predictions(seen.y)
     if m.data.target.task == "binary":
         p, is_so = p[:, 1:], is_so[:, 1:]
     p, is_so = p.ravel(), is_so.ravel()
@@ -80,7 +79,7 @@ def _residuals(m: Material, name: str, truth: Array, values: Array) -> list[Pict
 def worst(m: Material) -> Section:
     """The rows with the largest errors."""
     task, seen = m.data.target, m.best
-    apart = np.abs(seen.values - means_of(task, seen.y))
+    apart = np.abs(seen.values - task.as_predictions(seen.y))
     if "log" in m.metric.loss and not task.columns[0].startswith("p_") and min(seen.y.min(), seen.values.min()) > 0:
         apart = np.abs(np.log(seen.values / seen.y.reshape(len(seen.y), -1)))
     top = np.argsort(-apart.max(axis=1), kind="stable")[:WORST]
