@@ -1,4 +1,4 @@
-"""Fold tasks on other machines, through joblib and dask.distributed; a worker that dies costs its own task alone.
+"""Fold tasks on other machines, through dask.distributed; a worker that dies costs its own task alone.
 
 Workers are started in a copy of the workspace: `uv run dask worker ADDRESS --nthreads 1`. They share no disk with this
 machine: rows travel with each task, and the trained model comes back as an archive.
@@ -11,10 +11,9 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
-
-from joblib import Parallel, delayed, parallel_config
 
 from kgl.errors import KglError, reason, usage
 from kgl.experiment import Experiment
@@ -43,15 +42,23 @@ def run_on_cluster(
     """
     client = _connect(address)
     try:
-        # as bytes: joblib would scatter an object to one worker, and with that worker all tasks would be lost
+        # with each task, not scattered to one worker, with whose death all tasks would be lost
         load = _cloudpickle().dumps((experiment, rows))
         source = name, code_hash(rows.workspace, name)
-        jobs = (delayed(_train_there)(source, load, (n, task.fold, task.seed), threads) for n, task in enumerate(tasks))
-        with parallel_config(backend="dask", client=client, retries=RETRIES, pure=False):
-            for number, archive in Parallel(return_as="generator_unordered", batch_size=1)(jobs):
-                with whole_folder(tasks[number].folder) as folder, zipfile.ZipFile(io.BytesIO(archive)) as packed:
-                    packed.extractall(folder)
-                yield tasks[number]
+        done = importlib.import_module("distributed").as_completed(loop=client.loop, with_results=True)
+        waiting = ((source, load, (n, task.fold, task.seed), threads) for n, task in enumerate(tasks))
+
+        def send() -> None:  # two for each core, so that none waits; workers may come later
+            room = 2 * max(1, sum(client.ncores().values())) - done.count()
+            for told in islice(waiting, max(0, room)):
+                done.add(client.submit(_train_there, *told, retries=RETRIES, pure=False))
+
+        send()
+        for _, (number, archive) in done:
+            send()
+            with whole_folder(tasks[number].folder) as folder, zipfile.ZipFile(io.BytesIO(archive)) as packed:
+                packed.extractall(folder)
+            yield tasks[number]
     finally:
         client.close()
 

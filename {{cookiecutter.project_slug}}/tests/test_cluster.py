@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +50,11 @@ experiment = Tabular(model=Marked(), columns=("size", "gaps"), seeds=(0, 1))
 
 @dataclass(frozen=True)
 class Cluster:
-    """A scheduler and two worker processes; `there` is the workers' own copy of the workspace."""
+    """A scheduler without workers; `there` is the workers' own copy of the workspace, `join` starts one in it."""
 
     address: str
     there: Path
+    join: Callable[[], None]
 
 
 def dask(*words: str, cwd: Path) -> subprocess.Popen[bytes]:
@@ -73,22 +74,22 @@ def cluster(tiny: Tiny, tmp_path: Path) -> Iterator[Cluster]:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
     port = address.rpartition(":")[2]
-    scheduler = dask("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard", cwd=there)
+    processes = [dask("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard", cwd=there)]
     plain = ("--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path))
-    worker = dask("worker", address, "--nworkers", "2", *plain, cwd=there)
-    yield Cluster(address, there)
-    for process in (worker, scheduler):
+    yield Cluster(address, there, lambda: processes.append(dask("worker", address, *plain, cwd=there)))
+    for process in reversed(processes):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
-def test_a_worker_of_other_code_is_refused_and_one_that_is_killed_costs_its_task_alone(
+def test_a_worker_of_other_code_is_refused_one_may_come_late_and_one_that_is_killed_costs_its_task_alone(
     tiny: Tiny, cluster: Cluster, tmp_path: Path
 ) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
     tiny.write("experiments/marked.py", MARKED.format(marks=marks, wait=120))
+    cluster.join()
     refused = tiny.kgl_process("train", "marked", "--cluster", cluster.address)
     assert "has other code for marked" in refused.err
     assert not list(marks.iterdir())
@@ -96,9 +97,15 @@ def test_a_worker_of_other_code_is_refused_and_one_that_is_killed_costs_its_task
     shutil.copy(tiny.root / "experiments" / "marked.py", cluster.there / "experiments")
     training = tiny.start("train", "marked", "--cluster", cluster.address)
     victim = marks / "victim"
-    while not (victim.is_file() and victim.read_text()) or len(list(marks.iterdir())) < 3:  # the others go on meanwhile
-        assert training.poll() is None, training.communicate()
-        time.sleep(0.05)
+
+    def wait_until(met: Callable[[], bool]) -> None:
+        while not met():
+            assert training.poll() is None, training.communicate()
+            time.sleep(0.05)
+
+    wait_until(lambda: victim.is_file() and victim.read_text() != "")
+    cluster.join()
+    wait_until(lambda: len(list(marks.iterdir())) >= 3)  # the other one goes on meanwhile
     os.kill(int(victim.read_text()), signal.SIGKILL)
     out, err = training.communicate(timeout=200)
     assert training.returncode == 0, err
@@ -113,6 +120,7 @@ def test_a_worker_of_other_code_is_refused_and_one_that_is_killed_costs_its_task
 
 
 def test_a_baseline_and_a_search_train_on_the_cluster(tiny: Tiny, cluster: Cluster) -> None:
+    cluster.join()
     found = tiny.kgl_process("tune", "logistic", "--trials", "2", "--cluster", cluster.address)
     assert "what matters" in found.out, found.err
     shutil.rmtree(tiny.root / "runs")
