@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.changes import find_parent
 from kgl.clock import OutOfTime
 from kgl.cores import plan
@@ -22,8 +22,6 @@ from kgl.session import Say, Session
 from kgl.submission import write_submission
 from kgl.tables import ID
 from kgl.wording import show
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -15,21 +15,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.cores import plan
 from kgl.errors import KglError, reason
 from kgl.experiment import Experiment, Part, Setting
 from kgl.folds import Folds
 from kgl.metrics import get_metric
-from kgl.paths import Workspace, read_json, use_workspace, whole_folder, write_json, write_text
+from kgl.paths import Workspace, read_json, replacing, use_workspace, whole_folder, write_json, write_text
 from kgl.runs import made_again, peak_memory_mb, read_predictions
 from kgl.scoring import score
 from kgl.session import Session
 from kgl.tables import ID
 from kgl.target import Target
 
-Array = NDArray[Any]
 QUICK_ROWS = 200  # a fold, for --quick
 UNFINISHED = "-unfinished"
 WORKERS_PAY_ABOVE = 10.0  # seconds of work left: starting processes costs a few of its own
@@ -198,7 +197,8 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
         raise _failed(error, task, log) from error
     with whole_folder(task.folder) as folder:
         fitted.save(folder)
-        np.savez(folder / "predictions.npz", valid=valid, test=test)
+        with replacing(folder / "predictions.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, valid=valid, test=test)
         write_text(folder / "log.txt", log.getvalue())
         value = score(metric, target, truth, valid)
         seconds = round(time.perf_counter() - began, 3)

@@ -5,16 +5,14 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kgl.arrays import Array
 from kgl.errors import KglError
 from kgl.tabular.text import NestedText, join_texts, learn_texts, text_shape
 
-Array = NDArray[Any]
 Parts = Callable[[pd.Series], pd.DataFrame]
 FEW_LEVELS = 50
 SAMPLE = 2000  # different values that are looked at

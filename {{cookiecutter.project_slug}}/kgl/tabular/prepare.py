@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import sparse
 
+from kgl.arrays import Array
 from kgl.columns import is_code
 from kgl.errors import usage
 from kgl.tabular.columns import Typed
 from kgl.tabular.text import Words, join_texts
 
-Array = NDArray[Any]
 EXACT_IN_FLOAT32 = 2**24
 MOST_RANKS = 10
 
