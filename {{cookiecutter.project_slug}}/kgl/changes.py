@@ -64,7 +64,7 @@ def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, Any, Any]]
 
 
 def find_parent(workspace: Workspace, run: Run, source: str) -> str:
-    """The run of the same experiment that differs least, the latest of several; else that of the likeliest source.
+    """The run of the same experiment that differs least, the latest of several; else of the same model, or nearly.
 
     Runs of other folds or another metric do not compare, and are nobody's parent.
     """
@@ -82,6 +82,7 @@ def find_parent(workspace: Workspace, run: Run, source: str) -> str:
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             likeness[other.run] = difflib.SequenceMatcher(None, source, text, autojunk=False).ratio()
+            likeness[other.run] += other.config.get("model") == run.config.get("model")
     best = max(likeness, key=likeness.__getitem__, default="")
     return best if best and likeness[best] > 0.3 else ""
 

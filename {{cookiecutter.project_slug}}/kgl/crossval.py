@@ -73,7 +73,7 @@ def train(
             session.say(f"{run.run} is this very experiment, complete since {run.ended}; --again trains it anew")
             return run
         try:
-            _begin(session, run, options)
+            _begin(session, run, options, changes or {})
             _train_folds(session, experiment, run, options, progress or session.say)
             return _finish(session, run, options)
         except OutOfTime:  # a baseline says itself what it leaves out
@@ -121,7 +121,7 @@ def _describe(session: Session, name: str, experiment: Experiment, options: Opti
     )
 
 
-def _begin(session: Session, run: Run, options: Options) -> None:
+def _begin(session: Session, run: Run, options: Options, changes: Mapping[str, str]) -> None:
     """What run.json and source/ keep from the start, so that a killed run explains itself."""
     folder = run_folder(session.workspace, run.run)
     remove_leftovers(folder)
@@ -129,7 +129,9 @@ def _begin(session: Session, run: Run, options: Options) -> None:
     source = (session.workspace.experiments / f"{run.experiment}.py").read_text(encoding="utf-8")
     run.parent = options.parent or run.parent or find_parent(session.workspace, run, source)
     first = run.parent.rpartition("-")[0] != run.experiment
-    run.note = options.note or run.note or (headline(source) if first else "")
+    typed = ", ".join(f"{key}={value}" for key, value in changes.items())
+    what = headline(source) + (f", with {typed}" if typed else "")
+    run.note = options.note or run.note or (what if first else "")
     begin_run(session.workspace, run)
     if not options.again:
         _adopt_seeds(session, run)

@@ -85,8 +85,8 @@ def find_facts(
     book.add("title", (kaggle or {}).get("title", ""), "Kaggle")
     book.add("kind", "tabular", "tables")
     find_layout = of_kind(book.competition.kind, "find_layout") or find_files
-    for key, value, why in find_layout(workspace, book.competition):
-        book.add(key, value, why)
+    for found in find_layout(workspace, book.competition):
+        book.add(*found)
     files = _read_files(workspace, book.competition)
     shared = "sample submission and test share it" if files.sample is not None else "test and train share it"
     book.add("id", _find_id(files), shared)
@@ -142,8 +142,8 @@ def _group(competition: Competition, files: _Files) -> str:
     return find_group(files.train, files.test, competition.target)
 
 
-def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple[str, str, str]]:
-    """`files.train`, `files.test` and `files.sample_submission` with their paths below the root, and why.
+def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple[str, str, str, bool]]:
+    """`files.train`, `files.test`, `files.sample_submission`: paths below the root, why, and whether that is sure.
 
     Raises:
         KglError: the folder has no tables, or none that could be train or test.
@@ -160,7 +160,11 @@ def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple
         fitting.sort(key=lambda p: (len(p.parts), not re.match(pattern, p.name.lower()), len(p.name)))
         if name not in found and fitting:
             found[name] = _best(name, fitting, found)
-            yield f"files.{name}", found[name].relative_to(root).as_posix(), "by its name"
+            chosen = found[name]
+            itself = f"{chosen.name.split('.')[0]}."  # or its archive
+            twins = [p.name for p in fitting if not p.name.startswith(itself) and _columns(p) == _columns(chosen)]
+            why = f"by its name, beside {', '.join(twins[:3])}: join them in load()?" if twins else "by its name"
+            yield f"files.{name}", chosen.relative_to(root).as_posix(), why, not twins
     left = [p for p in paths if p not in found.values()]
     missing = [name for name in ("train", "test") if name not in found]
     alone = len(left) == 1 and [*found] == ["sample_submission"]
@@ -172,7 +176,7 @@ def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple
         raise KglError(f"no file called {' or '.join(missing)} in {root} (there are {there}); {advice}.")
     widest_first = sorted(left, key=lambda p: -read_table(p).shape[1]) if missing else []
     for name, path in zip(missing, widest_first, strict=True):
-        yield f"files.{name}", path.relative_to(root).as_posix(), "no other table is left; train has more columns"
+        yield f"files.{name}", path.relative_to(root).as_posix(), "no other table is left; train has more columns", True
 
 
 def _best(name: str, paths: list[Path], found: Mapping[str, Path]) -> Path:

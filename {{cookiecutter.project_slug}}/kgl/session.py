@@ -12,7 +12,7 @@ from kgl.competition import Competition
 from kgl.folds import Folds, find_groups, make_folds, read_folds, save_folds, time_rank
 from kgl.metrics import Metric, get_metric
 from kgl.paths import Workspace
-from kgl.tables import Data, load_data
+from kgl.tables import ID, Data, load_data
 
 Say = Callable[[str], None]
 
@@ -76,4 +76,7 @@ def open_session(workspace: Workspace, say: Say = print) -> Session:
     ids = folds.fold_of.index
     if not ids.equals(pd.Index(data.ids)) and (absent := int((~ids.isin(data.ids)).sum())):
         say(f"{absent} of the {len(ids)} rows of data/folds.parquet are not in train: dropped, or is train cut?")
+    external = data.train.loc[data.external].drop(columns=ID)
+    if len(external) and (copies := len(external.merge(data.test.drop(columns=ID).drop_duplicates()))):
+        say(f"{copies} external rows equal rows of test: labels that runs on these folds predicted make CV rosy")
     return Session(workspace, data, folds, say)

@@ -15,11 +15,12 @@ from kgl.competition import Competition, load_competition
 from kgl.decisions import decide_rows, is_tuned
 from kgl.errors import KglError
 from kgl.metrics import MEAN, get_metric
-from kgl.paths import Workspace, replacing, use_workspace
+from kgl.paths import Workspace, digest, replacing, use_workspace
 from kgl.runs import read_complete, read_predictions, run_folder
 from kgl.scoring import decide
+from kgl.session import Say
 from kgl.table_file import read_table
-from kgl.tables import AGAIN, ID, Data, call_contest, numbered, read_sample_submission, text_ids
+from kgl.tables import AGAIN, ID, Data, call_contest, load_data, numbered, read_sample_submission, text_ids
 from kgl.target import Target
 from kgl.wording import rule_in_words
 
@@ -226,6 +227,19 @@ def _postprocessed(predictions: pd.DataFrame, target: Target) -> pd.DataFrame:
             f"contest.py: postprocess() should return a table, a row an id, with columns {', '.join(wanted)}."
         )
     return changed.set_index(changed["id"].astype("str"))
+
+
+def renew_submission(workspace: Workspace, run: str, say: Say) -> None:
+    """Write a run's submission.csv again where contest.py, whose postprocess() may change it, is younger."""
+    folder, contest = run_folder(workspace, run), workspace.root / "contest.py"
+    path = folder / "submission.csv"
+    made = path.is_file() and (folder / "test.parquet").is_file() and contest.is_file()
+    if made and contest.stat().st_mtime > path.stat().st_mtime:
+        before = digest(path)
+        for notice in write_submission(workspace, load_data(workspace), run):
+            say(notice)
+        if digest(path) != before:
+            say(f"contest.py has changed since: runs/{run}/submission.csv is written anew with its postprocess()")
 
 
 def check_run(workspace: Workspace, name: str, *, stale_sample: bool = False, file: Path | None = None) -> Path:

@@ -241,3 +241,38 @@ def test_a_metric_of_another_task_is_refused_before_training(tiny: Tiny) -> None
     result = tiny.kgl("train", "logistic")
     assert result.status == 2 and "metric rmse takes values, but task binary gives labels" in result.err
     assert not list(tiny.root.glob("runs/*"))
+
+
+def test_of_several_experiments_the_others_are_trained_where_one_fails(tiny: Tiny) -> None:
+    tiny.write("experiments/broken.py", "1 / 0\n")
+    result = tiny.kgl("train", "broken", "experiments/logistic.py")
+    assert result.status == 1 and "1 of 2 failed: broken" in result.err
+    assert read(tiny, "logistic-001")["status"] == "complete"
+
+
+def test_the_first_run_of_an_experiment_is_told_with_what_was_typed(tiny: Tiny) -> None:
+    source = (tiny.root / "experiments" / "logistic.py").read_text(encoding="utf-8")
+    tiny.write("experiments/named.py", f'"""A line."""\n{source}')
+    tiny.kgl("train", "named", "params.C=0.5")
+    assert read(tiny, "named-001")["note"] == "A line, with params.C=0.5"
+    assert read(tiny, "named-001")["parent"] == ""
+    tiny.kgl("train", "logistic")
+    assert read(tiny, "logistic-001")["parent"] == "named-001", "the same model"
+
+
+PSEUDO = """
+import pandas as pd
+
+plain = load
+
+
+def load():
+    train, test = plain()
+    return pd.concat([train, test.assign(label=1, external=True, __id__=None)]), test
+"""
+
+
+def test_pseudo_labels_are_told(tiny: Tiny) -> None:
+    contest = (tiny.root / "contest.py").read_text(encoding="utf-8")
+    tiny.write("contest.py", contest + PSEUDO)
+    assert "20 external rows equal rows of test" in tiny.kgl("train", "logistic").err

@@ -55,7 +55,7 @@ def facts(fresh: Tiny, *, kaggle: str = "", **given: Any) -> dict[str, Any]:
 
 
 def files(fresh: Tiny) -> dict[str, str]:
-    return {key: path for key, path, _ in find_files(fresh.workspace, Competition())}
+    return {key: path for key, path, *_ in find_files(fresh.workspace, Competition())}
 
 
 def with_target(fresh: Tiny, values: list[Any], sample: Any) -> dict[str, Any]:
@@ -329,3 +329,10 @@ def test_folds_json_and_links_between_folds(tiny: Tiny) -> None:
     tiny.save("train.csv", rows)
     tiny.save("test.csv", tiny.frame("test.csv").assign(ticket="none"))
     assert "share their ticket with rows of another fold" in tiny.kgl("folds", "--force").out
+
+
+def test_one_of_several_training_files_is_a_guess(fresh: Tiny) -> None:
+    fresh.save("train_2.csv", fresh.frame("train.csv"))
+    found = {key: (path, why, sure) for key, path, why, sure in find_files(fresh.workspace, Competition())}
+    path, why, sure = found["files.train"]
+    assert (path, sure) == ("train.csv", False) and "train_2.csv" in why

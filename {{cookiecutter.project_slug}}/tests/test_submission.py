@@ -1,5 +1,7 @@
 """The submission has the form of the sample, is built by id, and every single fault of it is refused with its place."""
 
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -335,6 +337,17 @@ def test_postprocess_changes_what_is_submitted(tiny: Tiny) -> None:
     tiny.write("contest.py", contest + "\n\ndef postprocess(predictions):\n" + change)
     table = submission_of(tiny)
     assert set(table["label"]) == {"1"} and table["id"][0] == "t0"
+
+
+def test_a_postprocess_written_after_training_reaches_the_submission(tiny: Tiny) -> None:
+    run = tiny.kgl("train", "logistic").name
+    file, contest = tiny.root / "runs" / run / "submission.csv", tiny.root / "contest.py"
+    assert tiny.kgl("submit", run, "--dry-run").err.count("has changed since") == 0
+    with contest.open("a", encoding="utf-8") as more:
+        more.write("\n\ndef postprocess(predictions):\n    return predictions.assign(p_1=1.0, p_0=0.0)\n")
+    os.utime(contest, (time.time() + 5,) * 2)
+    assert "runs/logistic-001/submission.csv is written anew" in tiny.kgl("submit", run, "--dry-run").err
+    assert set(read_table(file, text="all")["label"]) == {"1"}
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
 from kgl.tabular.catalogue import BOOSTED, CATALOGUE
+from kgl.tabular.models import SklearnModel
 from tests.conftest import Tiny
 
 OF_TABLES = {name: recipe for name, recipe in CATALOGUE.items() if recipe.prepare != "text" and recipe.is_installed}
@@ -324,3 +326,29 @@ def test_seeds_are_averaged_as_probabilities(tiny: Tiny) -> None:
     assert run["cv_score"] == pytest.approx(np.mean(run["fold_scores"])) and run["seeds"] == [0, 1, 2]
     assert run["oof_score"] == pytest.approx(right.mean())
     assert run["cv_std"] == pytest.approx(np.std(run["fold_scores"], ddof=1))
+
+
+def test_a_line_through_stacked_prices_is_one_through_their_logarithms(tiny: Tiny) -> None:
+    rows = tiny.frame("train.csv").drop(columns="label")
+    noise = np.random.default_rng(0).normal(0, 0.3, len(rows))
+    rows = rows.assign(price=np.exp(3 * np.linspace(-1, 1, len(rows)) + noise), size=np.linspace(-1, 1, len(rows)))
+    make_contest(tiny, "regression", "rmse_log", rows, ["price"])
+    add(tiny, "ridge")
+    below, _, _ = trained(tiny, "mine", "columns=size")
+    stacked, _, _ = trained(tiny, "mine", "columns=()", "stack_on=mine-001")
+    assert stacked["cv_score"] < 1.25 * below["cv_score"]
+
+
+@pytest.mark.parametrize("model", BOOSTERS)
+def test_boosters_learn_where_no_fold_is_left_to_choose_rounds_on(tiny: Tiny, model: str) -> None:
+    tiny.replace("competition.toml", "n_splits = 3", "n_splits = 2")
+    tiny.write("experiments/mine.py", EXPERIMENT.format(model=model, params={}))
+    assert trained(tiny, "mine")[0]["status"] == "complete"
+
+
+def test_parameters_may_be_arrays_and_open_threads_are_those_of_the_plan(tiny: Tiny) -> None:
+    estimator = "RidgeClassifierCV(alphas=np.logspace(-3, 3, 5))"
+    source = f"import numpy as np\nfrom sklearn.linear_model import RidgeClassifierCV\n{EXPERIMENT}"
+    tiny.write("experiments/mine.py", source.format(model="", params={}).replace('model=""', f"model={estimator}"))
+    assert trained(tiny, "mine")[0]["status"] == "complete"
+    assert SklearnModel(RandomForestClassifier(), 2).seeded(0, 1).estimator.n_jobs == 1

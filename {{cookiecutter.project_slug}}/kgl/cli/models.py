@@ -3,12 +3,13 @@
 import re
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kgl.cli.talk import json_option, notice, print_json
-from kgl.errors import usage
+from kgl.errors import KglError, usage
 from kgl.paths import find_workspace
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def train(
 
     if apart := re.search(r"([^\n=]+)(?:\n=\n|\n=|=\n)([^\n=]+)(?:\n|$)", "\n".join(words)):
         raise usage(f"blanks round '=' take a setting apart; write {apart[1]}={apart[2]} without blanks.")
-    names = [word for word in words if "=" not in word]
+    names = [Path(word).stem if word.endswith(".py") else word for word in words if "=" not in word]
     changes = dict(word.split("=", 1) for word in words if "=" in word)
     typed = changes.pop("folds", None)
     folds = None if typed is None else from_text(tuple[int, ...], typed, "folds")
@@ -84,12 +85,22 @@ def train(
         raise usage("name an experiment: kgl train NAME [key=value...].")
     session = open_here()
     options = Options(folds=folds, quick=quick, again=again, note=note, parent=parent, workers=workers, cluster=cluster)
+    failed = []
     for name in names:
-        run = train_one(session, name, changes, options=options, progress=notice)
+        try:
+            run = train_one(session, name, changes, options=options, progress=notice)
+        except KglError as error:
+            if len(names) == 1:
+                raise
+            notice(error.message)
+            failed.append(name)
+            continue
         click.echo(summary(run))
         if run.is_complete:
             notice(f"Next: uv run kgl board {run.run}" + (f" {run.parent}" if run.parent else ""))
         click.echo(run.run)
+    if failed:
+        raise KglError(f"{len(failed)} of {len(names)} failed: {', '.join(failed)}; the reasons stand above.")
 
 
 @click.command()

@@ -74,7 +74,7 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, st
     from kgl.online.submit import Candidate, allowance_in_words, prepare_file, refuse_sent
     from kgl.online.submit import submit as send
     from kgl.runs import read_run
-    from kgl.submission import check_run
+    from kgl.submission import check_run, renew_submission
 
     workspace, competition = _open()
     if final:
@@ -82,6 +82,7 @@ def submit(run: str | None, note: str, dry_run: bool, yes: bool, again: bool, st
     chosen = read_run(workspace, run) if run else best_run(workspace, competition, "submit")
     if chosen.is_rosy:
         talk.notice(f"{chosen.run} is rosy: its own folds chose its epochs, so its CV promises more than it will keep")
+    renew_submission(workspace, chosen.run, talk.notice)
     file = check_run(workspace, chosen.run, stale_sample=stale_sample)
     sha256 = digest(file)
     if not again:

@@ -1,7 +1,7 @@
 """Fit and predict for tables: transformers, preparation, and one model for each output."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,8 @@ class Columns:
     transformers: list[Any]
     names: list[str]
     preparer: Any
+    stacked: list[str]  # predictions of other runs, which are learnt from on the scale of what is learnt
+    loss: str
 
     @classmethod
     def fit(cls, experiment: "Tabular", part: Part, setting: Setting) -> tuple["Columns", Any]:
@@ -47,7 +49,8 @@ class Columns:
         names = experiment.model_columns(rows, setting)
         preparer = _preparer(experiment)
         y = np.column_stack(_outputs(part.y, setting.target, _scale(setting.loss)[0]))
-        columns = cls(transformers, names, preparer)
+        stacked = [name for name in names if name.partition(":")[0] in experiment.stack_on]
+        columns = cls(transformers, names, preparer, stacked, setting.loss)
         return columns, preparer.fit_transform(columns.pick(rows), y)
 
     def transform(self, rows: pd.DataFrame) -> Any:
@@ -56,7 +59,9 @@ class Columns:
 
     def pick(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The columns that are learnt from; the others are dropped, since choosing these would copy them."""
-        return rows.drop(columns=rows.columns.difference(self.names))
+        rows = rows.drop(columns=rows.columns.difference(self.names))
+        with np.errstate(all="ignore"):  # no logarithm: missing
+            return rows.assign(**{name: _scale(self.loss)[0](rows[name].to_numpy()) for name in self.stacked})
 
     @property
     def categorical(self) -> list[int]:
@@ -133,6 +138,8 @@ def fit_tabular(experiment: "Tabular", part: Part, setting: Setting) -> FittedTa
     weight = _weights(experiment, part, setting)
     open_models = [(i, model) for i, model in enumerate(models) if isinstance(model, Boosted) and model.rounds is None]
     if open_models:
+        if not part.holdout.any():  # two folds, or all rows of one time
+            part = replace(part, holdout=np.arange(len(part.rows)) % 5 == 4)
         inside = ~part.holdout
         inner = Part(part.rows.loc[inside].reset_index(drop=True), part.y[inside], part.holdout[inside])
         if not (inside.any() and part.holdout.any()):

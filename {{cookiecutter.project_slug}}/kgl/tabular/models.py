@@ -26,7 +26,7 @@ class SklearnModel:
 
     def seeded(self, seed: int, threads: int) -> "SklearnModel":
         """Give every random_state and n_jobs that is still open a value."""
-        values = {"random_state": seed} | ({"n_jobs": threads} if threads > 1 else {})
+        values = {"random_state": seed, "n_jobs": threads}  # None is every core to some
         still_open = {key: key.split("__")[-1] for key, value in self.estimator.get_params().items() if value is None}
         self.estimator.set_params(**{key: values[tail] for key, tail in still_open.items() if tail in values})
         return self
@@ -40,7 +40,7 @@ class SklearnModel:
             self.estimator.fit(X, y, **self._weight_argument(weight))
         # trees of several threads are summed in the order in which they end: the last bit would differ each time
         params = self.estimator.get_params().items()
-        self.estimator.set_params(**{key: 1 for key, value in params if value and key.split("__")[-1] == "n_jobs"})
+        self.estimator.set_params(**{key: 1 for key, value in params if key.split("__")[-1] == "n_jobs" and value})
         return self
 
     def _weight_argument(self, weight: Array | None) -> dict[str, Array]:
