@@ -4,8 +4,8 @@
 
 35 columns (30 numbers, 5 texts) as CSV, a tenth as many test rows, 100 rounds, one thread. The sides run beside each
 other, each in a process of its own, so that a machine which slows down does so for both; CPU-seconds and the most
-memory include imports. `kgl folds` has read the CSV before and kept it as parquet; by hand it is read. Scores may differ
-by the luck of subsampling; the bench stops where they are further apart.
+memory include imports. `kgl folds` has read the CSV before and kept it as parquet; by hand it is read. Scores may
+differ by the luck of subsampling; the bench stops where they are further apart.
 """
 
 import argparse
