@@ -1,11 +1,15 @@
 """Workers times threads never exceed the cores that may be used."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import RidgeClassifierCV
 
 from kgl.cores import ROWS_A_THREAD, Plan, plan, usable_cores
 from kgl.errors import KglError
+from kgl.tabular.models import SklearnModel
 from tests.conftest import Tiny
 
 
@@ -43,3 +47,10 @@ def test_cores_are_counted_and_told_on_the_command_line(tiny: Tiny) -> None:
     assert usable_cores() >= 1
     result = tiny.kgl("train", "constant", "--workers", "4096")
     assert result.status == 2 and f"expected 1 to {usable_cores()}" in result.err
+
+
+def test_an_estimator_gets_the_threads_of_the_plan_and_may_have_arrays_as_parameters() -> None:
+    X, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    model = SklearnModel(RidgeClassifierCV(alphas=np.logspace(-3, 3, 5)), 2)
+    assert model.seeded(0, 1).fit(X, y, None, []).predict(X).shape == (20,)
+    assert SklearnModel(RandomForestClassifier(), 2).seeded(0, 1).estimator.n_jobs == 1

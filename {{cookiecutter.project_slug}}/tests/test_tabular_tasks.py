@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.ensemble import RandomForestClassifier
 
 from kgl.tabular.catalogue import BOOSTED, CATALOGUE
-from kgl.tabular.models import SklearnModel
 from tests.conftest import Tiny
 
 OF_TABLES = {name: recipe for name, recipe in CATALOGUE.items() if recipe.prepare != "text" and recipe.is_installed}
@@ -344,11 +342,3 @@ def test_boosters_learn_where_no_fold_is_left_to_choose_rounds_on(tiny: Tiny, mo
     tiny.replace("competition.toml", "n_splits = 3", "n_splits = 2")
     tiny.write("experiments/mine.py", EXPERIMENT.format(model=model, params={}))
     assert trained(tiny, "mine")[0]["status"] == "complete"
-
-
-def test_parameters_may_be_arrays_and_open_threads_are_those_of_the_plan(tiny: Tiny) -> None:
-    estimator = "RidgeClassifierCV(alphas=np.logspace(-3, 3, 5))"
-    source = f"import numpy as np\nfrom sklearn.linear_model import RidgeClassifierCV\n{EXPERIMENT}"
-    tiny.write("experiments/mine.py", source.format(model="", params={}).replace('model=""', f"model={estimator}"))
-    assert trained(tiny, "mine")[0]["status"] == "complete"
-    assert SklearnModel(RandomForestClassifier(), 2).seeded(0, 1).estimator.n_jobs == 1
