@@ -82,7 +82,7 @@ def find_parent(workspace: Workspace, run: Run, source: str) -> str:
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             likeness[other.run] = difflib.SequenceMatcher(None, source, text, autojunk=False).ratio()
-            likeness[other.run] += other.config.get("model") == run.config.get("model")
+            likeness[other.run] += "model" in run.config and other.config.get("model") == run.config["model"]
     best = max(likeness, key=likeness.__getitem__, default="")
     return best if best and likeness[best] > 0.3 else ""
 
