@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 
 from kgl.cli.main import main
+from kgl.errors import KglError
 from kgl.paths import Workspace
 
 ENGINE = Path(__file__).resolve().parents[1]
@@ -136,6 +137,14 @@ class Tiny:
         with self.start(*arguments) as process:
             out, err = process.communicate(timeout=120)
         return Result(process.returncode, out, err)
+
+
+def refused(status: int, action: Callable[[], object]) -> str:
+    """The sentence of the refusal, after a check of its exit status."""
+    with pytest.raises(KglError) as caught:
+        action()
+    assert caught.value.status == status
+    return caught.value.message
 
 
 def takes_less_than(seconds: float, action: Callable[[], object]) -> bool:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lightgbm import LGBMClassifier
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import RidgeClassifierCV
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
+from sklearn.pipeline import make_pipeline
 
 from kgl.cores import ROWS_A_THREAD, Plan, plan, usable_cores
 from kgl.errors import KglError
@@ -53,4 +55,6 @@ def test_an_estimator_gets_the_threads_of_the_plan_and_may_have_arrays_as_parame
     X, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
     model = SklearnModel(RidgeClassifierCV(alphas=np.logspace(-3, 3, 5)), 2)
     assert model.seeded(0, 1).fit(X, y, None, []).predict(X).shape == (20,)
-    assert SklearnModel(RandomForestClassifier(), 2).seeded(0, 1).estimator.n_jobs == 1
+    assert SklearnModel(make_pipeline(LGBMClassifier()), 2).seeded(0, 1).estimator[0].n_jobs == 1
+    assert SklearnModel(RandomForestClassifier(), 2).seeded(0, 3).estimator.n_jobs == 3
+    assert SklearnModel(LogisticRegression(), 2).seeded(0, 1).estimator.n_jobs is None, "it warns of any"

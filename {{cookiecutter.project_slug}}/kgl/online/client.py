@@ -221,9 +221,7 @@ def _take_unknown_words() -> None:
     with suppress(ImportError, AttributeError):  # inside of the client, which another version may build otherwise
         from kagglesdk.kaggle_object import EnumSerializer
 
-        known = EnumSerializer._from_str
-
-        def lenient(cls: Any, word: str) -> Any:
+        def lenient(cls: Any, word: str, known: Any = EnumSerializer._from_str) -> Any:
             with suppress(KeyError):
                 return known(cls, word)
             return SimpleNamespace(name=word)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -103,8 +104,6 @@ class FittedTabular:
 
     def save(self, folder: Path) -> None:
         """Columns through joblib, models in their library's own format."""
-        import joblib
-
         for i, model in enumerate(self.models):
             model.save(folder / f"model-{i}{model.suffix}")
         with replacing(folder / "columns.joblib") as temporary:
@@ -117,8 +116,6 @@ def load_tabular(folder: Path) -> FittedTabular:
     Raises:
         KglError: the folder holds no saved model.
     """
-    import joblib
-
     if not (folder / "columns.joblib").is_file():
         raise KglError(f"{folder} holds no saved model; train the run again.")
     columns, target, loss, bounds = joblib.load(folder / "columns.joblib")

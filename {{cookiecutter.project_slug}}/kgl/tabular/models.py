@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 
 from kgl.arrays import Array
@@ -26,9 +27,12 @@ class SklearnModel:
 
     def seeded(self, seed: int, threads: int) -> "SklearnModel":
         """Give every random_state and n_jobs that is still open a value."""
-        values = {"random_state": seed, "n_jobs": threads}  # None is every core to some
-        still_open = {key: key.split("__")[-1] for key, value in self.estimator.get_params().items() if value is None}
-        self.estimator.set_params(**{key: values[tail] for key, tail in still_open.items() if tail in values})
+        values, params = {"random_state": seed, "n_jobs": threads}, self.estimator.get_params()
+        for key in [key for key, value in params.items() if value is None]:
+            owner, _, name = key.rpartition("__")
+            known = type(params.get(owner, self.estimator)).__module__.startswith("sklearn.")
+            if name == "random_state" or (name == "n_jobs" and (threads > 1 or not known)):
+                self.estimator.set_params(**{key: values[name]})  # None is one core to scikit-learn, all to others
         return self
 
     def fit(self, X: Any, y: Array, weight: Array | None, categorical: list[int]) -> "SklearnModel":
@@ -82,14 +86,10 @@ class SklearnModel:
 
     def save(self, path: Path) -> None:
         """Write with joblib: scikit-learn has no format of its own."""
-        import joblib
-
         with replacing(path) as temporary:
             joblib.dump(self, temporary)
 
     @staticmethod
     def load(path: Path) -> Any:
         """The model in a file that `save` wrote."""
-        import joblib
-
         return joblib.load(path)
