@@ -81,10 +81,10 @@ def find_parent(workspace: Workspace, run: Run, source: str) -> str:
         path = run_folder(workspace, other.run) / "source" / "experiments" / f"{other.experiment}.py"
         if path.is_file():
             text = path.read_text(encoding="utf-8")
-            likeness[other.run] = difflib.SequenceMatcher(None, source, text, autojunk=False).ratio()
-            likeness[other.run] += "model" in run.config and other.config.get("model") == run.config["model"]
+            same_model = "model" in run.config and other.config.get("model") == run.config["model"]
+            likeness[other.run] = same_model, difflib.SequenceMatcher(None, source, text, autojunk=False).ratio()
     best = max(likeness, key=likeness.__getitem__, default="")
-    return best if best and likeness[best] > 0.3 else ""
+    return best if best and likeness[best] > (False, 0.3) else ""
 
 
 def _distance(run: Run, other: Run) -> int:

@@ -21,7 +21,7 @@ def show(value: float | None) -> str:
 
 def luck(p: float | None) -> str:
     """The chance that luck alone makes a gain, such as `p 0.012`."""
-    return "p < .001" if p is not None and p < 0.001 else f"p {p:.3f}"
+    return "p unknown" if p is None else "p < .001" if p < 0.001 else f"p {p:.3f}"
 
 
 def rule_in_words(target: "Target", rule: "NDArray[Any] | None") -> str:
