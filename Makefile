@@ -18,17 +18,31 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 export PYTEST_ADDOPTS := -p no:cacheprovider
+EXPORTED := PYTHONPYCACHEPREFIX MYPY_CACHE_DIR RUFF_CACHE_DIR HYPOTHESIS_STORAGE_DIRECTORY PYTEST_ADDOPTS MAKEFLAGS
+# Each test that starts a process would compile all libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint fix size file-lists clean setup
+.PHONY: help test test-template test-pictures test-tables demo lint fix size file-lists clean setup
 
 help:  ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-# What is for tables is tested in a baked workspace, without torch; here what is for pictures, and what imports nothing.
-test: lint size  ## Check and test everything: pictures in place, the rest in baked workspaces
-	$(IN_WORKSPACE) '$(BIN)/python' -m pytest tests/image tests/test_cli.py
+# Each part keeps little more than one core busy, so two are at work at once.
+test:  ## Check and test everything, as continuous integration does
+	@$(MAKE) --no-print-directory --jobs=2 test-template lint size test-pictures test-tables
+
+test-template: setup  ## ... the template: bakes, installs, and whole loops through the commands a user types
 	'$(BIN)/python' -m pytest
+
+test-pictures: setup  ## ... the engine in place: what is for pictures, and that commands import little
+	$(IN_WORKSPACE) '$(BIN)/python' -m pytest tests/image tests/test_cli.py
+
+# A user's shell sets none of what this file exports.
+test-tables: setup  ## ... the engine in a fresh workspace for tables, where torch is not installed
+	rm -rf .cache/fresh
+	'$(BIN)/cookiecutter' . --no-input --output-dir .cache/fresh starter=tabular
+	cd .cache/fresh/* && unset $(EXPORTED) && '$(UV)' run pytest
 
 lint: setup  ## Check style, format and types of the template and of the engine in place; writes nothing
 	'$(BIN)/ruff' check .

@@ -3,9 +3,8 @@
 import os
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 from cookiecutter.main import cookiecutter
 
-from tests.baking import BakedProject, Finished, copy_template, find_uv, users_environment
+from tests.baking import BakedProject, Finished, copy_template
 
 Bake = Callable[..., BakedProject]
 # Each library and each kind of preparation on real files once; all that a starter has would take minutes.
@@ -84,42 +83,6 @@ def installed(bake_into: Bake, tmp_path_factory: pytest.TempPathFactory) -> Call
         return project
 
     return install
-
-
-@dataclass(frozen=True)
-class OwnTests:
-    """The tests of a fresh workspace, at work in a process beside these, and the file with what they print."""
-
-    process: subprocess.Popen[bytes]
-    printed: Path
-
-
-@pytest.fixture(scope="session")
-def own_tests(
-    bake_into: Bake, installed: Callable[[str], BakedProject], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OwnTests]:
-    """All tests of a workspace for tables, where every library for tables is installed and none for pictures is."""
-    folder = tmp_path_factory.mktemp("own_tests")
-    project = bake_into(folder, starter="tabular").install(installed("tabular").path / "uv.lock")
-    with (folder / "printed.txt").open("wb") as file:
-        process = subprocess.Popen(
-            [find_uv(), "run", "pytest"],
-            cwd=project.path,
-            env=users_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    yield OwnTests(process, folder / "printed.txt")
-    process.terminate()
-    process.wait()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def begin_early(request: pytest.FixtureRequest) -> None:
-    """They take as long as all tests here, and begin with the first of these: both need little more than one core."""
-    if any("own_tests" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        request.getfixturevalue("own_tests")
 
 
 @pytest.fixture(scope="session")

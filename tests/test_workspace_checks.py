@@ -1,12 +1,13 @@
 """A fresh workspace passes its own checks, with no fix, after the commands that are printed."""
 
+import os
 import tomllib
 from collections.abc import Callable
 
 import pytest
 
 from tests.baking import ROOT, STARTERS, WORKSPACE, BakedProject
-from tests.conftest import Bake, OwnTests
+from tests.conftest import Bake
 
 Installed = Callable[[str], BakedProject]
 
@@ -19,8 +20,8 @@ CHECKS = {
 
 @pytest.fixture(scope="session")
 def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One for all starters: mypy goes by the content of files, and most of it are the same libraries."""
-    return str(tmp_path_factory.mktemp("mypy"))
+    """That of `make lint`, or one for all starters: mypy goes by the content of files, most of them of libraries."""
+    return os.environ.get("MYPY_CACHE_DIR") or str(tmp_path_factory.mktemp("mypy"))
 
 
 @pytest.mark.parametrize("check", ["lint", "format", "types"])
@@ -29,12 +30,6 @@ def test_a_fresh_workspace_passes_its_own_checks(
     installed: Installed, starter: str, check: str, mypy_cache: str
 ) -> None:
     installed(starter).succeed("uv", "run", *CHECKS[check], MYPY_CACHE_DIR=mypy_cache)
-
-
-def test_a_fresh_workspace_passes_its_own_tests(own_tests: OwnTests) -> None:
-    """They began with the first test here: see `own_tests`."""
-    status = own_tests.process.wait(timeout=1500)
-    assert status == 0, own_tests.printed.read_text("utf-8", errors="replace")
 
 
 def test_tests_pass_without_the_libraries_that_a_starter_does_without(installed: Installed) -> None:

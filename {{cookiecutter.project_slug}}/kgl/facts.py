@@ -45,6 +45,9 @@ class _Book:
 
     def __init__(self, competition: Competition, given: Mapping[str, Any]) -> None:
         self.given, self.facts = given, list[Fact]()
+        if competition.target and given.get("target", competition.target) != competition.target:
+            scheme = "" if competition.folds.scheme in ("kfold", "stratified") else competition.folds.scheme
+            competition = with_facts(competition, {"task": "", "metric": "", "folds.scheme": scheme})  # of the other one
         self.competition = with_facts(competition, given)
 
     def add(self, key: str, value: Any, why: str, sure: bool = True) -> None:

@@ -116,6 +116,16 @@ def test_facts_that_are_said_win_and_known_ones_stay(fresh: Tiny) -> None:
     assert (competition.metric, competition.folds.n_splits) == ("auc", 4)
 
 
+def test_of_another_target_the_task_and_the_metric_are_found_anew(fresh: Tiny) -> None:
+    train = fresh.frame("train.csv")
+    fresh.save("train.csv", train.assign(amount=[i + 0.5 for i in range(len(train))]))
+    assert fresh.kgl("init", "--yes").status == fresh.kgl("init", "target=amount", "--yes").status == 0
+    competition = load_competition(fresh.workspace)
+    assert (competition.task, competition.metric, competition.folds.scheme) == ("regression", "rmse", "kfold")
+    assert fresh.kgl("init", "target=amount", "metric=mae", "--yes").status == fresh.kgl("init", "--yes").status == 0
+    assert load_competition(fresh.workspace).metric == "mae"
+
+
 def test_without_a_terminal_what_is_not_sure_must_be_said(fresh: Tiny) -> None:
     before = (fresh.root / "competition.toml").read_bytes()
     done = fresh.kgl("init")
