@@ -219,21 +219,20 @@ def score_run(session: Session, run: Run, oof: Array) -> Run:
     if nested:
         labels[known] = decide_rows(metric, target, y[known], oof[known], fold_of[known]).labels
 
-    def measure(rows: Array) -> float:
+    def measure(rows: Array) -> float | None:
+        if not rows.any():
+            return None
         if nested:
-            return metric.score(truth_labels(target, y[rows]), labels[rows])
-        return score(metric, target, y[rows], oof[rows])
+            value = metric.score(truth_labels(target, y[rows]), labels[rows])
+        else:
+            value = score(metric, target, y[rows], oof[rows])
+        return None if np.isnan(value) else float(value)
 
-    run.fold_scores = []
-    for k in session.folds.numbers:
-        rows = known & (fold_of == k)
-        value = measure(rows) if rows.any() else np.nan
-        run.fold_scores.append(None if np.isnan(value) else float(value))
+    run.fold_scores = [measure(known & (fold_of == k)) for k in session.folds.numbers]
     scores = [s for s in run.fold_scores if s is not None]
     if scores:
         run.cv_score, run.cv_std = float(np.mean(scores)), float(np.std(scores, ddof=1)) if len(scores) > 1 else None
-        overall = measure(known)
-        run.oof_score = None if np.isnan(overall) else float(overall)
+        run.oof_score = measure(known)
     return run
 
 

@@ -46,8 +46,7 @@ class _Book:
     def __init__(self, competition: Competition, given: Mapping[str, Any]) -> None:
         self.given, self.facts = given, list[Fact]()
         if competition.target and given.get("target", competition.target) != competition.target:
-            scheme = "" if competition.folds.scheme in ("kfold", "stratified") else competition.folds.scheme
-            competition = with_facts(competition, {"task": "", "metric": "", "folds.scheme": scheme})  # of the other one
+            competition = with_facts(competition, {"task": "", "metric": "", "folds.scheme": ""})  # of another column
         self.competition = with_facts(competition, given)
 
     def add(self, key: str, value: Any, why: str, sure: bool = True) -> None:
@@ -132,8 +131,7 @@ def _add_folds(book: _Book, files: _Files) -> None:
     elif book.competition.folds.group:
         book.add("folds.scheme", "group" if regression else "stratified_group", "equal groups stay in one fold")
     else:
-        equal = "values" if regression else "each label in equal shares"
-        book.add("folds.scheme", "kfold" if regression else "stratified", equal)
+        book.add("folds.scheme", *(("kfold", "values") if regression else ("stratified", "each label in equal shares")))
 
 
 def _group(competition: Competition, files: _Files) -> str:
