@@ -67,7 +67,7 @@ def lot_of(folder: Path, cache: Path, size: int = SIZE) -> Lot:
 def ours(lot: Lot, recipe: Vision, seed: int) -> Any:
     """The experiment's own fit."""
     setting = Setting(target=lot.target, loss="logloss", seed=seed, threads=THREADS, metric="accuracy")
-    part = Part(lot.rows[lot.train].reset_index(drop=True), lot.y[lot.train], np.zeros(int(lot.train.sum()), bool))
+    part = Part(lot.rows, np.flatnonzero(lot.train), lot.y[lot.train], np.zeros(int(lot.train.sum()), bool))
     return fit_vision(recipe, part, setting)
 
 

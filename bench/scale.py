@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +81,9 @@ def make_workspace(folder: Path, rows: int) -> None:
     for part, n in (("train", rows), ("test", rows // 10)):
         made = pd.DataFrame(rng.normal(size=(n, 30)).round(4), columns=[f"x{i}" for i in range(30)])
         for i, levels in enumerate((3, 10, 50, 200, 1000)):
-            made[f"c{i}"] = np.char.add("v", rng.integers(levels, size=n).astype(str))
-        chance = 1 / (1 + np.exp(-(made["x0"] + made["x1"] * made["x2"] + (made["c1"] == "v3"))))
+            words = np.array(["".join(letters) for letters in product("aeiou", "bdklm", "aeiou", "bdklmnrs")])
+            made[f"c{i}"] = words[rng.integers(levels, size=n)]  # of codes such as v12 the engine would make numbers
+        chance = 1 / (1 + np.exp(-(made["x0"] + made["x1"] * made["x2"] + (made["c1"] == "abad"))))
         made.insert(0, "id", np.arange(n) + (rows if part == "test" else 0))
         if part == "train":
             made["y"] = (rng.random(n) < chance).astype(int)
@@ -92,7 +94,8 @@ def make_workspace(folder: Path, rows: int) -> None:
 
 def cost(command: list[str], folder: Path) -> tuple[float, float, str]:
     """CPU-seconds, the most memory in MB, and what was printed."""
-    environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(WORKSPACE), "PYTHONDONTWRITEBYTECODE": "1"}
+    compiled = {"PYTHONPYCACHEPREFIX": str(HERE.parents[1] / ".cache" / "pycache"), "PYTHONDONTWRITEBYTECODE": ""}
+    environment = os.environ | ONE_THREAD | compiled | {"PYTHONPATH": str(WORKSPACE)}
     lines = f"import resource, subprocess, sys; done = subprocess.run({command!r}, stdout=subprocess.PIPE, text=True)"
     told = "; use = resource.getrusage(resource.RUSAGE_CHILDREN); import json"
     told += "; print(json.dumps([use.ru_utime + use.ru_stime, use.ru_maxrss, done.returncode, done.stdout]))"

@@ -28,14 +28,24 @@ if TYPE_CHECKING:
 class Part:
     """The rows that one model learns from.
 
-    rows: the training rows as `Experiment.prepare_rows` made them, without the target.
+    table, places: rows as `Experiment.prepare_rows` made them, without the target, and which of them these are.
     y: their target as `Target.encode` gives it.
     holdout: which of these rows the model's own choices, such as the number of rounds, are made on.
     """
 
-    rows: pd.DataFrame
+    table: pd.DataFrame
+    places: Array
     y: Array
     holdout: NDArray[np.bool_]
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The rows themselves, a fresh copy: nothing but what asks for them holds their memory."""
+        return self.table.take(self.places).reset_index(drop=True)
+
+    def only(self, inside: NDArray[np.bool_]) -> "Part":
+        """Some of these rows."""
+        return Part(self.table, self.places[inside], self.y[inside], self.holdout[inside])
 
 
 @dataclass(frozen=True)

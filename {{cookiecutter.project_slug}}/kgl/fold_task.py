@@ -8,7 +8,7 @@ import signal
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from kgl.paths import Workspace, read_json, replacing, use_workspace, whole_fold
 from kgl.runs import made_again, peak_memory_mb, read_predictions
 from kgl.scoring import score
 from kgl.session import Session
+from kgl.table_file import give_back
 from kgl.tables import ID
 from kgl.target import Target
 
@@ -85,7 +86,7 @@ class Rows:
         """The training rows of a fold."""
         mask = self.folds.training(self.fold_of, fold)
         holdout = self.folds.holdout(self.fold_of, fold, self.time_rank)[mask]
-        return Part(self.train.loc[mask].reset_index(drop=True), self.y[mask], holdout)
+        return Part(self.train, np.flatnonzero(mask), self.y[mask], holdout)
 
 
 def gather_rows(session: Session, experiment: Experiment) -> Rows:
@@ -93,22 +94,10 @@ def gather_rows(session: Session, experiment: Experiment) -> Rows:
     data = session.data
     train = add_stacked(session, experiment.prepare_rows(data.train), experiment.stack_on, "oof")
     test = add_stacked(session, experiment.prepare_rows(data.test), experiment.stack_on, "test")
-    return Rows(
-        workspace=session.workspace,
-        train=train,
-        test=test,
-        y=data.y,
-        fold_of=session.fold_of,
-        time_rank=session.time_rank,
-        folds=session.folds,
-        setting=Setting(
-            data.target,
-            session.metric.loss,
-            metric=session.metric.name,
-            raw_columns=tuple(map(str, data.train.columns)),
-            id_columns=(ID, *session.competition.id),
-        ),
-    )
+    raw, ids = tuple(map(str, data.train.columns)), (ID, *session.competition.id)
+    loss, metric = session.metric.loss, session.metric.name
+    setting = Setting(data.target, loss, metric=metric, raw_columns=raw, id_columns=ids)
+    return Rows(session.workspace, train, test, data.y, session.fold_of, session.time_rank, session.folds, setting)
 
 
 def add_stacked(session: Session, rows: pd.DataFrame, runs: tuple[str, ...], part: str) -> pd.DataFrame:
@@ -172,24 +161,28 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
     from threadpoolctl import threadpool_limits
 
     use_workspace(rows.workspace)  # in a worker process nothing has done that yet
+    give_back()  # what the fold before needed
     began, log = time.perf_counter(), io.StringIO()
     inside = rows.fold_of == task.fold
-    validated = rows.train.loc[inside].reset_index(drop=True)
     target, metric, truth = rows.setting.target, get_metric(rows.setting.metric), rows.y[inside]
+
+    def validate(predict: Callable[[pd.DataFrame], Array]) -> Array:
+        return predict(rows.train.loc[inside].reset_index(drop=True))
+
     setting = replace(
         rows.setting,
         seed=task.seed,
         threads=threads,
         scratch=task.scratch,
         name=f"fold {task.fold} seed {task.seed}",
-        watch=lambda predict: score(metric, target, truth, predict(validated)),
+        watch=lambda predict: score(metric, target, truth, validate(predict)),
     )
     try:
         # BLAS sums in another order with more threads, and the last bit of a prediction must not depend on them
         with _logged_to(log), threadpool_limits({"openmp": threads, "blas": 1}):
             np.random.seed(task.seed)  # for transformers and estimators without a random_state of their own
             fitted = experiment.fit(rows.part(task.fold), setting)
-            valid = _checked(fitted.predict(validated), len(validated), target)
+            valid = _checked(validate(fitted.predict), len(truth), target)
             test = _checked(fitted.predict(rows.test), len(rows.test), target)
     except KglError as error:
         raise KglError(f"fold {task.fold}, seed {task.seed}: {error.message}", error.status) from None

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pandas.api.types import is_object_dtype
 
 from kgl.config import nearest
@@ -37,7 +38,7 @@ def read_parsed(path: Path, *, text: Sequence[str], cache: Path) -> pd.DataFrame
         rows = pd.read_parquet(kept)
         for column in [name for name in rows if is_object_dtype(rows[name])]:
             rows[column] = rows[column].where(rows[column].notna(), np.nan)  # parquet makes a missing value None
-        _give_back()
+        give_back()
         return rows
     rows = read_table(path, text=text)
     with contextlib.suppress(OSError, ValueError, TypeError):
@@ -132,11 +133,12 @@ def _read_typed(path: Path, options: dict[str, Any]) -> pd.DataFrame:
             rows: pd.DataFrame = pd.read_csv(path, **options | {"low_memory": True})
     except pd.errors.DtypeWarning:
         rows = pd.read_csv(path, **options)
-    _give_back()
+    give_back()
     return rows
 
 
-def _give_back() -> None:
-    """Let go of freed memory: the C library of Linux keeps it, and reading frees about as much as the table holds."""
+def give_back() -> None:
+    """Let go of freed memory: arrow and the C library of Linux keep it, and reading frees about what a table holds."""
+    pa.default_memory_pool().release_unused()
     with contextlib.suppress(OSError, AttributeError, TypeError):  # other systems
         ctypes.CDLL(None).malloc_trim(0)

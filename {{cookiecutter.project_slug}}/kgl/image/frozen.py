@@ -135,9 +135,8 @@ def load_embeddings(recipe: Embeddings, folder: Path) -> FittedEmbeddings:
 
 def fit_embeddings(recipe: Embeddings, part: Part, setting: Setting) -> FittedEmbeddings:
     """Train on rows whose picture could be read."""
-    seen, network = part.rows["picture_0"].notna().to_numpy(), part.rows[NETWORK].iloc[0]
-    rows = part.rows.loc[seen].drop(columns=NETWORK).reset_index(drop=True)
-    part = Part(rows, part.y[seen], part.holdout[seen])
+    network, seen = part.table[NETWORK].iloc[0], part.table["picture_0"].notna().to_numpy()[part.places]
+    part = replace(part.only(seen), table=part.table.drop(columns=NETWORK))
     print(f"{recipe.backbone}, weights: {network.origin}")
     fitted = recipe.table(setting.target).fit(part, setting)
     table, spec = describe(recipe, network, part.y, np.ones(len(part.y), dtype=bool), setting)

@@ -136,13 +136,12 @@ def fit_tabular(experiment: "Tabular", part: Part, setting: Setting) -> FittedTa
     open_models = [(i, model) for i, model in enumerate(models) if isinstance(model, Boosted) and model.rounds is None]
     if open_models:
         if not part.holdout.any():  # two folds, or all rows of one time
-            part = replace(part, holdout=np.arange(len(part.rows)) % 5 == 4)
+            part = replace(part, holdout=np.arange(len(part.y)) % 5 == 4)
         inside = ~part.holdout
-        inner = Part(part.rows.loc[inside].reset_index(drop=True), part.y[inside], part.holdout[inside])
         if not (inside.any() and part.holdout.any()):
             raise KglError("no rows are left to choose the number of rounds on; set n_estimators in params.")
-        columns, X = Columns.fit(experiment, inner, setting)
-        held = columns.transform(part.rows.loc[part.holdout].reset_index(drop=True))
+        columns, X = Columns.fit(experiment, part.only(inside), setting)
+        held = columns.transform(part.only(part.holdout).rows)
         for i, model in open_models:
             y, (w, v) = outputs[i], (None, None) if weight is None else (weight[inside], weight[part.holdout])
             model.find_rounds((X, y[inside], w), (held, y[part.holdout], v), columns.categorical)
@@ -194,9 +193,9 @@ def _weights(experiment: "Tabular", part: Part, setting: Setting) -> Array | Non
     weight = None
     if experiment.weight is not None:
         weight = np.asarray(experiment.weight(part.rows), dtype=float)
-        if weight.shape != (len(part.rows),) or not np.isfinite(weight).all() or (weight < 0).any():
+        if weight.shape != (len(part.y),) or not np.isfinite(weight).all() or (weight < 0).any():
             name = feature_name(experiment.weight)
-            raise KglError(f"weight '{name}' should return a number of 0 or more for each of {len(part.rows)} rows.")
+            raise KglError(f"weight '{name}' should return a number of 0 or more for each of {len(part.y)} rows.")
     if setting.loss.endswith("balanced_logloss") and setting.target.one_label:
         count = np.bincount(part.y, minlength=len(setting.target.labels))
         balance = len(part.y) / (np.count_nonzero(count) * np.maximum(count, 1))

@@ -1,6 +1,5 @@
 """Columns made ready for each family of models, fitted on training rows alone: linear, forest, native, text or raw."""
 
-from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 from typing import Any
@@ -126,29 +125,27 @@ class Native:
         rows = self.typed.fit_transform(rows, y)
         self.numbers = self.typed.numbers
         self.float = float_type(rows, self.numbers)
-        self.codes = {column: self._find_codes(rows[column]) for column in self.typed.levels}
-        return self._table(rows)
+        found = {column: as_codes(rows[column]) for column in self.typed.levels}
+        self.codes = {column: self._common(*found[column]) for column in found}
+        return self._table(rows, found)
 
-    def _find_codes(self, values: pd.Series) -> dict[str, int]:
-        codes, levels = as_codes(values)
-        counts = Counter[str]()
-        for level, count in zip(levels, np.bincount(codes[codes >= 0], minlength=len(levels)), strict=True):
-            counts[level] += int(count)
-        common = [level for level, _ in counts.most_common(self.max_levels)]
-        return {level: code for code, level in enumerate(sorted(common))}
+    def _common(self, codes: Array, levels: list[str]) -> dict[str, int]:
+        counts = pd.Series(np.bincount(codes[codes >= 0], minlength=len(levels)), levels)  # '1' may stand there twice
+        counts = counts.groupby(level=0, sort=False).sum().sort_values(ascending=False, kind="stable")
+        return {level: code for code, level in enumerate(sorted(counts.index[: self.max_levels]))}
 
     def transform(self, rows: pd.DataFrame) -> Array:
         """The same for other rows."""
-        return self._table(self.typed.transform(rows))
+        rows = self.typed.transform(rows)
+        return self._table(rows, {column: as_codes(rows[column]) for column in self.codes})
 
-    def _table(self, rows: pd.DataFrame) -> Array:
-        table = np.empty((len(rows), len(self.numbers) + len(self.codes)), self.float, order="F")
-        columns = (as_numbers(rows[column]) for column in self.numbers)
-        return fill_columns(table, chain(columns, (self._codes(rows[column]) for column in self.codes)))
+    def _table(self, rows: pd.DataFrame, found: dict[str, tuple[Array, list[str]]]) -> Array:
+        table = np.empty((len(rows), len(self.numbers) + len(found)), self.float, order="F")
+        numbers = (as_numbers(rows[column]) for column in self.numbers)
+        return fill_columns(table, chain(numbers, (self._known(column, *found[column]) for column in found)))
 
-    def _codes(self, values: pd.Series) -> Array:
-        codes, levels = as_codes(values)
-        known = self.codes[str(values.name)]
+    def _known(self, column: str, codes: Array, levels: list[str]) -> Array:
+        known = self.codes[column]
         return np.array([*(known.get(level, np.nan) for level in levels), np.nan])[codes]
 
     @property

@@ -134,7 +134,8 @@ def test_a_head_kept_as_numbers_predicts_what_the_table_model_did(made: Tiny, he
     part, test = rows.part(0), rows.test.drop(columns=frozen.NETWORK)
     fitted = experiment.fit(part, setting)
     assert isinstance(fitted, frozen.FittedEmbeddings) and isinstance(fitted.model, Head)
-    table = experiment.table(setting.target).fit(replace(part, rows=part.rows.drop(columns=frozen.NETWORK)), setting)
+    plain = replace(part, table=part.table.drop(columns=frozen.NETWORK))
+    table = experiment.table(setting.target).fit(plain, setting)
     assert np.allclose(fitted.predict(rows.test), table.predict(test), rtol=1e-3, atol=1e-5)
 
 
