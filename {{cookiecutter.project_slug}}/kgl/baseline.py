@@ -132,20 +132,22 @@ class _Work:
         """How to train the folds after the first, which tells what they cost, or why there is no time for them."""
         if math.isinf(clock.left):
             return Options(), ""
-        numbers, rows = self.session.folds.numbers, len(self.session.data.train)
+        folds, rows = self.session.folds, len(self.session.data.train)
+        numbers = folds.trained
         # the first fold may take its share of the time and a little more: it alone reads texts and imports libraries
         limit = Clock.of(SLACK * clock.left / math.ceil(len(numbers) / plan(len(numbers), rows).workers))
         run = None
         with limit.stopping():
-            run = self._train(name, changes, Options(folds=numbers[:1]))
+            run = self._train(name, changes, Options(folds=folds.predicting[:1]))
         if run is None:
             return Options(), f"its first fold takes so long that there is no time for {len(numbers)}"
         if run.is_complete:
             return Options(), ""
         finished = max(1, sum(score is not None for score in run.fold_scores)) * len(run.seeds)
         waiting = len(numbers) * len(run.seeds) - finished
+        of_less = 0.5 if folds.scheme == "time" else 1.0  # models of half the rows, on average
         workers = plan(waiting, rows).workers
-        seconds = run.seconds / finished * math.ceil(waiting / workers)
+        seconds = run.seconds / finished * math.ceil(waiting / workers) * of_less
         if seconds * PRUDENCE > clock.left:
             return Options(), f"it needs about {seconds:.0f} s more, {max(0, clock.left):.0f} are left"
         beside = (
@@ -162,7 +164,7 @@ class _Work:
     def average_seeds(self, runs: list[Run]) -> None:
         """Train with as many further seeds as the time allows, the best experiments first."""
         session = self.session
-        workers = plan(len(session.folds.numbers), len(session.data.train)).workers
+        workers = plan(len(session.folds.trained), len(session.data.train)).workers
         ranked = rank(runs, session.competition.metric)
         gaining = [run for run in ranked if load_experiment(session.workspace, run.experiment).gains_from_seeds]
         costs = [PRUDENCE * max(run.seconds, 0.1) / len(run.seeds) / workers for run in gaining]

@@ -101,6 +101,12 @@ def find_time(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) ->
     return ""
 
 
+def naming_columns(rows: pd.DataFrame, ids: Sequence[str]) -> list[str]:
+    """The id columns that do no more than name a row: no dates, and no parts of several ids that come again."""
+    there = [name for name in ids if name in rows and not is_date(rows[name])]
+    return [name for name in there if len(ids) == 1 or rows[name].is_unique]
+
+
 def id_prefix(rows: pd.DataFrame) -> pd.Series:
     """The first part of ids such as 0001_01, for `folds.group`."""
     return rows[ID].str.replace(r"[_-][^_-]*$", "", regex=True)

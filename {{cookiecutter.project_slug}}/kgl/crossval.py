@@ -90,15 +90,17 @@ def train(
 
 
 def _check(session: Session, experiment: Experiment, options: Options) -> None:
-    unknown = [k for k in options.folds or () if k not in session.folds.numbers]
+    unknown = [k for k in options.folds or () if k not in session.folds.trained]
     if unknown:
-        raise usage(f"folds={unknown[0]}: there are folds {', '.join(map(str, session.folds.numbers))}.")
+        raise usage(f"folds={unknown[0]}: there are folds {', '.join(map(str, session.folds.trained))}.")
     plan(1, 1, workers=options.workers)  # refuses a wrong number
     if options.parent:
         read_run(session.workspace, options.parent)
     check_metric(session.metric, session.data.target)
     experiment.check(session.data.target, session.metric.loss)
     for name in experiment.stack_on:
+        if session.folds.scheme == "time":
+            raise usage("stack_on: the first rows of scheme time have no predictions to learn from; kgl blend --stack.")
         below = read_run(session.workspace, name)
         if not below.is_complete or below.identity.get("folds") != session.folds.hash():
             raise KglError(f"stack_on: {name} is {below.status} or of other folds; stack on complete runs of these.")
@@ -153,12 +155,12 @@ def _but_seeds(run: Run) -> tuple[Any, ...]:
 
 def _tasks(session: Session, run: Run, folds: tuple[int, ...] | None) -> list[Task]:
     base = run_folder(session.workspace, run.run) / "folds"
-    numbers = [k for k in session.folds.numbers if not folds or k in folds]
+    numbers = [k for k in session.folds.trained if not folds or k in folds]
     return [Task(k, s, base / str(k) / f"seed-{s}") for k in numbers for s in run.seeds]
 
 
 def _train_folds(session: Session, experiment: Experiment, run: Run, options: Options, progress: Say) -> None:
-    folds = options.folds or session.folds.numbers
+    folds = options.folds or session.folds.trained
     pending = [t for t in _tasks(session, run, folds[:1] if options.quick else folds) if not t.is_done]
     if not pending:
         return
@@ -168,18 +170,19 @@ def _train_folds(session: Session, experiment: Experiment, run: Run, options: Op
     for task in run_tasks(run.experiment, experiment, rows, pending, workers=options.workers, cluster=options.cluster):
         scores = read_scores(task)
         seed = f" seed {task.seed}" if len(run.seeds) > 1 else ""
-        progress(f"fold {task.fold}{seed}  {show(scores['score'])}  {scores['seconds']:.1f} s")
+        what = f"fold {task.fold}" if task.fold in session.folds.numbers else "all rows"
+        progress(f"{what}{seed}  {show(scores['score'])}  {scores['seconds']:.1f} s")
 
 
 def _finish(session: Session, run: Run, options: Options) -> Run:
     """Average over seeds, score each fold, and write what the finished folds allow."""
-    by_fold = {k: _tasks(session, run, (k,)) for k in session.folds.numbers}
+    by_fold = {k: _tasks(session, run, (k,)) for k in session.folds.trained}
     done = {k: tasks for k, tasks in by_fold.items() if all(task.is_done for task in tasks)}
     scores = [read_scores(task) for tasks in done.values() for task in tasks]
     run.seconds = round(sum(each["seconds"] for each in scores), 3)
     run.peak_memory_mb = max((each["peak_memory_mb"] or 0 for each in scores), default=0) or None
     _write_log(session, run, done)
-    complete = len(done) == len(session.folds.numbers) and not options.quick
+    complete = len(done) == len(session.folds.trained) and not options.quick
     if options.quick:
         run.fold_scores = [each["score"] for each in scores]
     else:
@@ -196,7 +199,7 @@ def _write_predictions(session: Session, run: Run, done: dict[int, list[Task]], 
     score_run(session, run, oof)
     write_oof(session, run, oof)
     if complete:
-        write_test(session, run, average_test([[test for _, test in parts] for parts in arrays.values()]))
+        write_test(session, run, average_test([[test for _, test in arrays[k]] for k in session.folds.predicting]))
     same = all(np.array_equal(valid, parts[0][0]) for parts in arrays.values() for valid, _ in parts)
     if same and arrays and len(run.seeds) > 1:
         session.say(f"{run.run}: every seed predicts exactly the same: this model has no randomness, one is enough")

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from kgl.arrays import Array
+from kgl.columns import naming_columns
 from kgl.cores import plan
 from kgl.errors import KglError, reason
 from kgl.experiment import Experiment, Part, Setting
@@ -94,7 +95,7 @@ def gather_rows(session: Session, experiment: Experiment) -> Rows:
     data = session.data
     train = add_stacked(session, experiment.prepare_rows(data.train), experiment.stack_on, "oof")
     test = add_stacked(session, experiment.prepare_rows(data.test), experiment.stack_on, "test")
-    raw, ids = tuple(map(str, data.train.columns)), (ID, *session.competition.id)
+    raw, ids = tuple(map(str, data.train.columns)), (ID, *naming_columns(data.train, session.competition.id))
     loss, metric = session.metric.loss, session.metric.name
     setting = Setting(data.target, loss, metric=metric, raw_columns=raw, id_columns=ids)
     return Rows(session.workspace, train, test, data.y, session.fold_of, session.time_rank, session.folds, setting)
@@ -167,7 +168,8 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
     target, metric, truth = rows.setting.target, get_metric(rows.setting.metric), rows.y[inside]
 
     def validate(predict: Callable[[pd.DataFrame], Array]) -> Array:
-        return predict(rows.train.loc[inside].reset_index(drop=True))
+        some = rows.train.loc[inside].reset_index(drop=True)
+        return predict(some) if len(some) else np.empty((0, len(target.columns)))
 
     setting = replace(
         rows.setting,
@@ -175,7 +177,7 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
         threads=threads,
         scratch=task.scratch,
         name=f"fold {task.fold} seed {task.seed}",
-        watch=lambda predict: score(metric, target, truth, validate(predict)),
+        watch=(lambda predict: score(metric, target, truth, validate(predict))) if len(truth) else None,
     )
     try:
         # BLAS sums in another order with more threads, and the last bit of a prediction must not depend on them
@@ -193,7 +195,7 @@ def run_task(experiment: Experiment, rows: Rows, task: Task, threads: int) -> Ta
         with replacing(folder / "predictions.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, valid=valid, test=test)
         write_text(folder / "log.txt", log.getvalue())
-        value = score(metric, target, truth, valid)
+        value = score(metric, target, truth, valid) if len(truth) else np.nan
         seconds = round(time.perf_counter() - began, 3)
         scores = {"score": None if np.isnan(value) else value, "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
         write_json(folder / "scores.json", scores)

@@ -36,6 +36,16 @@ class Folds:
         """The folds that are validated, in order."""
         return tuple(sorted(int(k) for k in self.fold_of.unique() if k > NEVER_VALIDATED))
 
+    @property
+    def trained(self) -> tuple[int, ...]:
+        """The folds that models are trained for: those validated, and for scheme time one after all rows."""
+        return (*self.numbers, self.numbers[-1] + 1) if self.scheme == "time" else self.numbers
+
+    @property
+    def predicting(self) -> tuple[int, ...]:
+        """The folds whose models predict test: all; for scheme time the one of all rows, the others know less."""
+        return self.trained[len(self.numbers) :] or self.numbers
+
     def hash(self) -> str:
         """See `kgl.fold_file.hash_folds`."""
         return hash_folds(self.scheme, self.fold_of.index.tolist(), self.fold_of.tolist())
@@ -222,7 +232,9 @@ def time_rank(data: Data, settings: FoldSettings) -> Array:
     if not settings.time:
         raise usage("competition.toml: folds: scheme time needs time (a column of dates or numbers).")
     values = _column(data, settings.time, "time")
-    if not pd.api.types.is_numeric_dtype(values):
+    if (numbers := pd.to_numeric(values, errors="coerce")).notna().sum() == values.notna().sum():
+        values = numbers  # of an id, which is text
+    else:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that each value is read by itself

@@ -43,6 +43,7 @@ def predict_again(workspace: Workspace, name: str, say: Say = print) -> Run:
 def _model_test(session: Session, run: Run, folder: Path) -> Array:
     experiment = load_experiment(Workspace(folder / "source"), run.experiment).as_trained(run.config, folder)
     models = saved_models(session.workspace, run)
+    models = models[len(run.fold_scores) :] or models  # see `Folds.predicting`
     rows = add_stacked(session, experiment.prepare_rows(session.data.test), experiment.stack_on, "test")
     return average_test([[_load(experiment, model, run).predict(rows) for model in seeds] for seeds in models])
 

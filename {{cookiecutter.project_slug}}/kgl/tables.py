@@ -193,18 +193,24 @@ def _read_rows(name: str) -> pd.DataFrame:
     rows = read_parsed(path, text=(*competition.id, *labels), cache=workspace.cache / "tables")
     for label in set(labels) & set(rows):
         rows[label] = labels_of(rows[label])
-    ids = text_ids(rows, competition.id)
-    if name == "test" and ids is None and competition.id:  # a training file may lack them, they are never submitted
-        absent = next(column for column in competition.id if column not in rows)
+    absent = next((column for column in competition.id if column not in rows), None)
+    if name == "test" and absent is not None:  # a training file may lack them, they are never submitted
         raise missing_column(path.name, absent, rows.columns, "id")
-    if ids is None or (name == "train" and ids.duplicated().any()):
-        ids = pd.Series(numbered("r", range(1, len(rows) + 1)), index=rows.index, dtype="str")
-    rows = rows.drop(columns=ID, errors="ignore")
-    rows.insert(0, ID, ids)
+    rows = with_ids(rows, competition.id)
     if len(target) != 1 or target[0] not in rows or not (name == "train" or one_file):
         return rows
     known = rows[target[0]].notna()  # a row without it teaches nothing
     return rows[known if name == "train" else ~known]
+
+
+def with_ids(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The rows behind a column `__id__`: the id, its number besides where rows share it (`AGAIN`); r0000001 without."""
+    ids = text_ids(rows, columns)
+    if ids is None:
+        ids = pd.Series(numbered("r", range(1, len(rows) + 1)), index=rows.index, dtype="str")
+    elif ids.duplicated().any():
+        ids = ids + AGAIN + ids.groupby(ids).cumcount().astype("str")
+    return pd.concat([ids.rename(ID), rows.drop(columns=ID, errors="ignore")], axis=1)
 
 
 def labels_of(cells: pd.Series) -> pd.Series:

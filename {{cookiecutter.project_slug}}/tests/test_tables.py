@@ -148,7 +148,7 @@ def test_without_id_columns_rows_are_numbered(tiny: Tiny) -> None:
 
 def test_a_train_file_with_ids_twice_or_none_is_numbered(tiny: Tiny) -> None:
     tiny.save("train.csv", tiny.frame("train.csv").assign(id="same"))
-    assert list(read_train()[ID])[:2] == ["r0000001", "r0000002"]
+    assert list(read_train()[ID])[:2] == ["same #0", "same #1"]
     tiny.save("train.csv", tiny.frame("train.csv").drop(columns="id"))
     assert read_train()[ID].is_unique
     assert list(load_data(tiny.workspace).test[ID])[:2] == ["t0", "t1"]
@@ -259,10 +259,12 @@ def test_a_test_file_without_rows_is_told(tiny: Tiny) -> None:
     assert (result.status, "test has no rows" in result.err) == (1, True), result.err
 
 
-def test_a_test_file_with_an_id_twice_is_told(tiny: Tiny) -> None:
-    tiny.save("test.csv", tiny.frame("test.csv").assign(id="same"))
-    result = tiny.kgl("train", "constant")
-    assert (result.status, "test has the id 'same' twice" in result.err) == (1, True), result.err
+def test_rows_of_test_that_share_an_id_are_submitted_as_their_mean(tiny: Tiny) -> None:
+    test, sample = tiny.frame("test.csv"), tiny.frame("sample.csv")
+    tiny.save("test.csv", pd.concat([test, test.iloc[:5]]))
+    run = tiny.kgl("train", "constant")
+    assert "several rows of test share an id" in run.err
+    assert pd.read_csv(tiny.root / "runs/constant-001/submission.csv").id.tolist() == sample.id.tolist()
 
 
 def test_a_column_all_missing_and_infinite_values_are_no_hindrance(tiny: Tiny) -> None:

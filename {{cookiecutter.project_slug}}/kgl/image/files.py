@@ -18,7 +18,7 @@ from kgl.errors import KglError, usage
 from kgl.image.pixels import unfold
 from kgl.paths import Workspace, find_workspace
 from kgl.table_file import read_table
-from kgl.tables import AGAIN, ID, Data, labels_of, numbered, text_ids
+from kgl.tables import ID, Data, labels_of, with_ids
 
 PATH = "path"
 SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|webp|gif|bmp|tiff?|avif|jp2|ppm|pgm)$", re.IGNORECASE)
@@ -140,7 +140,7 @@ def _rows_of_table(table: Path, files: Sequence[str], folder: str, competition: 
         rows[name] = texts[name].astype("str")
     for name in set(competition.target if one_label else ()) & set(rows):
         rows[name] = labels_of(texts[name].astype("str"))
-    rows = _with_ids(rows, competition.id or (column,))
+    rows = with_ids(rows, competition.id or (column,))
     return rows.assign(**{PATH: _find(rows[column], files, folder, table.name)})
 
 
@@ -151,23 +151,13 @@ def _rows_of_pixels(workspace: Workspace, root: Path, competition: Competition, 
     same_disk = folder.drive == root.drive
     below = PurePosixPath(Path(os.path.relpath(folder, root) if same_disk else folder).as_posix())
     rows[PATH] = [str(below / name) for name in rows[PATH]]
-    return _with_ids(rows, competition.id)
-
-
-def _with_ids(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Rows that share an id get its number besides, see `kgl.tables.AGAIN`."""
-    ids = text_ids(rows, columns)
-    if ids is not None and ids.duplicated().any():
-        ids = ids + AGAIN + ids.groupby(ids).cumcount().astype("str")
-    if ids is None:
-        ids = pd.Series(numbered("r", range(1, len(rows) + 1)), index=rows.index, dtype="str")
-    return rows.assign(**{ID: ids})[[ID, *rows.columns.drop(ID, errors="ignore")]]
+    return with_ids(rows, competition.id)
 
 
 def _rows_of_sample(sample: Path, files: Sequence[str], folder: str, competition: Competition) -> pd.DataFrame:
     names = read_table(sample, text="all")
     column = next((name for name in competition.id if name in names), str(names.columns[0]))
-    rows = _with_ids(names[[column]], (column,))
+    rows = with_ids(names[[column]], (column,))
     return rows.assign(**{PATH: _find(rows[column], files, folder, sample.name)})
 
 

@@ -85,7 +85,7 @@ class Training:
             open_session(workspace, say)
         competition = load_competition(workspace)
         competition.require("slug", "metric", "target")
-        numbers = read_folds(workspace.folds, competition.folds).numbers
+        numbers = read_folds(workspace.folds, competition.folds).trained
         typed = changes.get("folds")
         self.folds = numbers if typed is None else from_text(tuple[int, ...], typed, "folds")
         if unknown := set(self.folds) - set(numbers):

@@ -56,7 +56,7 @@ def _measure(m: Material, run: Run) -> Found:
         experiment = load_experiment(Workspace(folder / "source"), run.experiment).as_trained(run.config, folder)
         rows = add_stacked(session, experiment.prepare_rows(m.data.train), experiment.stack_on, "oof")
         until = time.monotonic() + SECONDS
-        for fold, (path, *_) in zip(session.folds.numbers, saved_models(m.workspace, run), strict=True):
+        for fold, (path, *_) in zip(session.folds.numbers, saved_models(m.workspace, run), strict=False):
             if time.monotonic() > until and found["cost"]:
                 break
             model, inside = cast(FittedTabular, experiment.load(path)), np.flatnonzero(session.fold_of == fold)[:ROWS]
