@@ -98,13 +98,11 @@ def test_ids_that_are_dates_or_come_again_are_features(tiny: Tiny) -> None:
 
 
 def test_the_day_of_a_dated_id_is_learnt_from(tiny: Tiny) -> None:
-    days = pd.date_range("2020-01-01", periods=80).strftime("%Y-%m-%d")
-    for name, part in (("train.csv", days[:60]), ("test.csv", days[60:])):
-        rows = tiny.frame(name).assign(id=part)
-        rows = rows[["id", "letter"] + (["label"] if name == "train.csv" else [])]
-        weekend = (pd.to_datetime(part).day_of_week >= 5).astype(int)
-        tiny.save(name, rows.assign(label=weekend) if "label" in rows else rows)
-    tiny.save("sample.csv", pd.DataFrame({"id": days[60:], "label": 0}))
+    days = pd.Series(pd.date_range("2020-01-01", periods=140))
+    rows = pd.DataFrame({"id": days.dt.strftime("%Y-%m-%d"), "letter": list("ab") * 70})
+    tiny.save("train.csv", rows.assign(label=(days.dt.day_of_week >= 5) * 1)[:120])
+    tiny.save("test.csv", rows[120:])
+    tiny.save("sample.csv", rows[120:][["id"]].assign(label=0))
     tiny.write("experiments/tree.py", TREE)
     assert tiny.kgl("train", "tree").status == 0
     answers = pd.read_csv(tiny.root / "runs/tree-001/submission.csv")
