@@ -67,7 +67,8 @@ def find_form(
     takes = get_metric(competition.metric).takes
     values = list(target.labels if takes == "probabilities" and target.task == "multiclass" else target.names)
     if sample is None:
-        sample, stale = pd.DataFrame("", index=[0], columns=[*competition.id, *values]), True
+        sample = pd.DataFrame(columns=[*competition.id, *values], dtype="str")
+    stale = stale or not len(sample)
     ids = list(competition.id) if set(competition.id) <= set(sample) else []
     if not ids and sample.shape[1] > len(values):
         ids = [str(sample.columns[0])]
@@ -188,7 +189,10 @@ def write_submission(workspace: Workspace, data: Data, run: str) -> list[str]:
     predictions = _postprocessed(read_predictions(workspace, run, "test"), data.target)
     sample, test_ids = read_sample_submission(), data.test[ID]
     rule, notices = _learn_rule(workspace, data, run)
-    form = find_form(data.competition, data.target, sample, test_ids)
+    try:
+        form = find_form(data.competition, data.target, sample, test_ids)
+    except KglError as error:  # what was trained is kept
+        return [f"{run} has no submission.csv: {error.message}"]
     differing = set(form.rows.tolist()) ^ set(test_ids.tolist())
     if differing and set(form.rows) == set(names := predictions.index.str.split(AGAIN).str[0]):
         predictions = predictions[list(data.target.columns)].groupby(names).mean()
@@ -197,7 +201,8 @@ def write_submission(workspace: Workspace, data: Data, run: str) -> list[str]:
         form = find_form(data.competition, data.target, sample, test_ids, stale=True)
         notices.append(
             f"the sample submission and test differ in {len(differing)} ids (such as {min(differing)!r}); "
-            "submission.csv has the rows of test. Is the sample stale? Then submit with --stale-sample."
+            "submission.csv has the rows of test. Did load() of contest.py lose rows? "
+            "Or is the sample stale? Then submit with --stale-sample."
         )
     path = run_folder(workspace, run) / "submission.csv"
     with replacing(path) as temporary:
@@ -262,7 +267,7 @@ def check_run(workspace: Workspace, name: str, *, stale_sample: bool = False, fi
     competition.require("task", "metric", "target")
     target = Target(competition.task, competition.target, tuple(run.label_order))
     sample = read_sample_submission()
-    from_test = stale_sample or sample is None
+    from_test = stale_sample or sample is None or sample.empty
     test_ids = call_contest("load")[1][ID] if from_test else pd.Series(dtype="str")
     form = find_form(competition, target, sample, test_ids, stale=stale_sample)
     if fault := find_fault(read_table(path, text="all"), form, "test" if from_test else "the sample submission"):

@@ -60,7 +60,11 @@ class Data:
         digest.update(self.external.tobytes())
         for frame in (self.train, self.test):
             digest.update(repr([(str(name), str(kind)) for name, kind in frame.dtypes.items()]).encode())
-            digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+            try:
+                digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+            except TypeError as error:
+                said = f"contest.py: load() gives a column of lists or the like ({error}); take it apart there."
+                raise KglError(said) from error
         return digest.hexdigest()[:16]
 
 

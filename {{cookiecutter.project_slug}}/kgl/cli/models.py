@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 def open_here() -> "Session":
     """The workspace of the current folder."""
     from kgl.session import open_session
+    from kgl.submission import find_form
+    from kgl.tables import ID, read_sample_submission
 
     session = open_session(find_workspace(), say=notice)
     if session.data.train_only:
-        notice(f"columns of train only are left out: {', '.join(session.data.train_only)}")
+        notice(f"left out, since test lacks them or has no value: {', '.join(session.data.train_only)}")
+    try:
+        find_form(session.competition, session.data.target, read_sample_submission(), session.data.test[ID])
+    except KglError as error:
+        notice(f"no submission.csv will come of it: {error.message}")
     return session
 
 
