@@ -8,8 +8,10 @@ import pandas as pd
 
 from kgl.arrays import Array
 from kgl.competition import of_kind
+from kgl.errors import KglError, some
 from kgl.findings import Finding
-from kgl.tables import ID, Data
+from kgl.paths import find_workspace
+from kgl.tables import ID, Data, dealt_targets, load_data
 
 FEW_LEVELS = 50  # a column of fewer different texts is a category, not a name
 SAMPLE = 20_000  # rows that columns are looked at on
@@ -30,6 +32,7 @@ def check_split(data: Data, fold_of: Array) -> Iterator[Finding]:
     yield from _ids(data, names)
     yield from _leaks(data, names, fold_of)
     yield from _drift(data, names)
+    yield from _of_target(data)
 
 
 def _links(data: Data, names: list[str], fold_of: Array) -> Iterator[Finding]:
@@ -98,6 +101,20 @@ def _leaks(data: Data, names: list[str], fold_of: Array) -> Iterator[Finding]:
         if share > LEAKS_FROM:
             what = f"{name} alone tells {share:.0%} of the target"
             yield Finding("warn", what, f"is it known before the target is? If not, it is a leak: drop={name}")
+
+
+def _of_target(data: Data) -> Iterator[Finding]:
+    """Columns that load() makes of the target, such as means by shop: each row's has seen its own label."""
+    try:
+        with dealt_targets():
+            again = load_data(find_workspace()).train
+    except KglError:  # what cannot be loaded so cannot be told
+        return
+    again = again[again[ID].isin(data.train[ID])].set_index(ID)  # rows may be chosen by the target, too
+    known = data.train.set_index(ID).loc[again.index]
+    if changed := [column for column in again if column in known and not again[column].equals(known[column])]:
+        what = f"load() of contest.py makes {some(changed)} of the target: scores are too good by that"
+        yield Finding("warn", what, "fit it inside the fold: a transformer (fit, transform) in features.py")
 
 
 def one_column(values: pd.Series, targets: Array, fold_of: Array) -> Array:

@@ -3,7 +3,8 @@
 import hashlib
 import importlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ ID = "__id__"
 AGAIN = " #"  # between an id and a number, where several rows (pictures of a patient) share the id
 EXTERNAL = "external"
 NO_VALUE = ("nan", "NaN", "<NA>", "#N/A")
+_dealt = list[bool]()  # see `dealt_targets`
 MAYBE_LABELS = ("NA", "N/A", "n/a", "None", "none", "null", "NULL")  # labels among texts, missing among numbers
 
 
@@ -187,6 +189,16 @@ def read_sample_submission() -> pd.DataFrame | None:
     return read_table(path, text="all")
 
 
+@contextmanager
+def dealt_targets() -> Iterator[None]:
+    """While this lasts the targets of the training file stand in other rows: what load() makes of them changes."""
+    _dealt.append(True)
+    try:
+        yield
+    finally:
+        _dealt.pop()
+
+
 def _read_rows(name: str) -> pd.DataFrame:
     workspace = find_workspace()
     competition = load_competition(workspace)
@@ -201,6 +213,9 @@ def _read_rows(name: str) -> pd.DataFrame:
     if name == "test" and absent is not None:  # a training file may lack them, they are never submitted
         raise missing_column(path.name, absent, rows.columns, "id")
     rows = with_ids(rows, competition.id)
+    for column in set(target) & set(rows) if _dealt else ():
+        known = rows[column].dropna()
+        rows[column] = known.sample(frac=1, random_state=0).set_axis(known.index).reindex(rows.index)
     if len(target) != 1 or target[0] not in rows or not (name == "train" or one_file):
         return rows
     known = rows[target[0]].notna()  # a row without it teaches nothing
