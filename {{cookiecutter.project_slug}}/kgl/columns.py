@@ -15,6 +15,8 @@ GROUPS, LARGE = 10, 50  # fewer levels are no groups, unless each has so many ro
 TIMES = re.compile(r"date|time|year|month|week|day|hour|stamp|period|quarter|season|dt$", re.IGNORECASE)
 CODES = re.compile(r"code|class|type|cat|zone|region|store|shop|zip|id$|_id|group", re.IGNORECASE)
 PEOPLE = re.compile(r"(patient|subject|driver|person|participant|speaker)[ _]?(id|no|code)?", re.IGNORECASE)
+THOUSANDS = r"[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}"
+AMOUNT = rf"[-+]?(?:{THOUSANDS}|0|[1-9]\d*|(?=\.\d))(?:\.\d*)?(?:[eE][-+]?\d{{1,2}})?"
 Note = tuple[str, tuple[str, ...], str]
 
 
@@ -28,7 +30,9 @@ def find_notes(train: pd.DataFrame, test: pd.DataFrame, known: Sequence[str]) ->
     dates, texts = [c for c in shared if is_date(train[c])], [c for c in shared if is_prose(train[c])]
     yield "dates", _names(dates), "texts that are dates"
     yield "text", _names(texts), "words, nearly different in every row"
-    rest = [c for c in shared if c not in dates and c not in texts]
+    amounts = [c for c in shared if decimal_sign(train[c])]
+    yield "numbers", _names(amounts), "written as text (1,200, 5 %, or a few words between them): read as numbers"
+    rest = [c for c in shared if c not in (*dates, *texts, *amounts)]
     yield "like ids", _names(c for c in rest if _like_id(train[c])), "a value a row: they tell nothing, or too much"
     yield "codes", _names(c for c in rest if is_code(train[c])), "whole numbers that may be categories"
     empty = [c for c in shared if train[c].isna().all() or test[c].isna().all()]
@@ -54,6 +58,29 @@ def is_date(values: pd.Series) -> bool:
             seen.where(seen.str.contains(r"\d[-/:. ]\d+[-/:. T]|[A-Za-z]{3}.*\d{4}")), errors="coerce"
         )
     return len(seen) > 0 and bool(read.notna().mean() >= MOST)
+
+
+def decimal_sign(values: pd.Series) -> str:
+    """The decimal sign of texts that are nearly all numbers, such as 1,200 or 5 % or 2,5; empty where they are not.
+
+    Texts that are plain numbers without exception were made texts by somebody, and 0012 is a code.
+    """
+    known = values.dropna().astype("str")
+    if is_numeric_dtype(values) or known.nunique() <= LARGE:
+        return ""
+    seen = known.sample(min(len(known), LOOK_AT), random_state=0)
+    reads = {sign: read_amounts(seen, sign).notna().mean() for sign in ".,"}
+    sign = max(reads, key=reads.__getitem__)
+    if reads[sign] < MOST or seen.str.match(r"\s*0\d").any() or pd.to_numeric(known, errors="coerce").notna().all():
+        return ""
+    return sign
+
+
+def read_amounts(values: pd.Series, sign: str) -> pd.Series:
+    """Texts as numbers, without signs of thousands, blanks, % and currency; what is none is missing."""
+    texts = values.astype("str").str.replace(r"[\s%$€£¥]", "", regex=True)
+    texts = texts.str.translate(str.maketrans(".,", ",.")) if sign == "," else texts
+    return pd.to_numeric(texts.where(texts.str.fullmatch(AMOUNT)).str.replace(",", "", regex=False))
 
 
 def is_prose(values: pd.Series) -> bool:
@@ -94,11 +121,20 @@ def find_time(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) ->
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 before, after = (pd.to_datetime(part, errors="coerce") for part in (before, after))
-        elif not (is_numeric_dtype(before) and is_numeric_dtype(after) and TIMES.search(str(column))):
+        elif not (
+            _goes_on(before, after) or (TIMES.search(str(column)) and all(map(is_numeric_dtype, (before, after))))
+        ):
             continue
-        if before.notna().all() and before.nunique() > GROUPS and (after > before.max()).mean() > 0.5:
+        if before.notna().all() and 2 * before.nunique() > GROUPS and (after > before.max()).mean() > 0.5:
             return str(column)
     return ""
+
+
+def _goes_on(before: pd.Series, after: pd.Series) -> bool:
+    """Whether whole numbers are a time whatever their name: each in many rows, and all of test beyond all of train."""
+    if not (_is_whole(before) and _is_whole(after)) or CODES.search(name := str(before.name)) or PEOPLE.fullmatch(name):
+        return False
+    return bool(after.min() > before.max() and len(before) > GROUPS * before.nunique())
 
 
 def id_prefix(rows: pd.DataFrame) -> pd.Series:
@@ -117,7 +153,7 @@ def find_group(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) -
         if column in target or not (column in test or people):
             continue
         inside, outside = train[column].dropna(), test.get(column, train[column][:0]).dropna()
-        if (is_float_dtype(inside) and not _is_whole(inside)) or is_date(inside):
+        if (is_float_dtype(inside) and not _is_whole(inside)) or is_date(inside) or _goes_on(inside, outside):
             continue
         parts = [inside] if people else [inside, outside]  # test may hold few people, or a row of each
         levels = [part.nunique() for part in parts]

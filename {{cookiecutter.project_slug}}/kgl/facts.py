@@ -137,7 +137,7 @@ def _add_folds(book: _Book, files: _Files) -> None:
 def _group(competition: Competition, files: _Files) -> str:
     ids = competition.id
     if len(ids) == 1 and all(ids[0] in part and part[ids[0]].is_unique for part in (files.train, files.test)):
-        train, test = (id_prefix(part.assign(**{ID: part[ids[0]].astype(str)})) for part in (files.train, files.test))
+        train, test = (id_prefix(pd.DataFrame({ID: part[ids[0]].astype(str)})) for part in (files.train, files.test))
         if find_group(train.to_frame(), test.to_frame(), ()):
             return f"{id_prefix.__module__}:{id_prefix.__name__}"
     return find_group(files.train, files.test, competition.target)

@@ -1,4 +1,4 @@
-"""What each column holds, told from training rows: numbers, levels or texts; and the parts of dates and codes."""
+"""What each column holds, told from training rows: numbers, levels or texts; and the parts of dates, codes, amounts."""
 
 import re
 import warnings
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kgl.arrays import Array
+from kgl.columns import decimal_sign, read_amounts
 from kgl.errors import KglError
 from kgl.tabular.text import NestedText, join_texts, learn_texts, text_shape
 
@@ -23,7 +24,7 @@ PARTS = ("year", "month", "day", "day_of_week", "hour", "minute")
 
 
 class Typed:
-    """Rows with further columns made of their dates, codes and texts, and which columns are numbers and which levels.
+    """Rows with further columns made of their dates, codes, amounts and texts; which are numbers and which levels.
 
     Left out: columns without any value or with a single one, copies of another, running numbers, and texts that are
     nearly different in every row and neither codes nor sentences.
@@ -34,7 +35,8 @@ class Typed:
         found = {column: _parts_of(rows[column]) for column in map(str, rows)}
         self.parts = {column: parts for column, parts in found.items() if parts}
         wide = self._wide(rows)
-        self.numbers, self.levels, self.texts = sort_columns(wide)
+        self.numbers, levels, self.texts = sort_columns(wide)
+        self.levels = [c for c in levels if f"{c} number" not in wide]
         self.nested: NestedText | None = None
         if self.texts and y is not None:
             self.nested, said = learn_texts(join_texts(wide, self.texts), y)
@@ -124,13 +126,21 @@ def _without_copies(rows: pd.DataFrame, columns: list[str]) -> list[str]:
 
 
 def _parts_of(values: pd.Series) -> Parts | None:
-    """What makes columns of the parts of this one, if it holds dates or codes such as B/12/P."""
+    """What makes columns of the parts of this one, if it holds dates, numbers as text, or codes such as B/12/P."""
     if values.dtype.kind == "M":
         return date_parts
     if values.dtype.kind in "biufm" or values.nunique() <= FEW_LEVELS:
         return None
+    if sign := decimal_sign(values):
+        return partial(amount_parts, sign=sign)
     texts = _some(values)
     return _date_format(texts) or _code_pattern(texts)
+
+
+def amount_parts(values: pd.Series, sign: str) -> pd.DataFrame:
+    """Numbers that are written as text, see `kgl.columns.read_amounts`, and the words between them."""
+    numbers = read_amounts(values, sign)
+    return pd.DataFrame({"number": numbers, "word": values.where(numbers.isna())}).add_prefix(f"{values.name} ")
 
 
 def date_parts(values: pd.Series, pattern: str = "") -> pd.DataFrame:
