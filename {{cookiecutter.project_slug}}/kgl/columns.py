@@ -2,11 +2,12 @@
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 from pandas.api.types import is_float_dtype, is_numeric_dtype
 
+from kgl.errors import some
 from kgl.tables import ID, is_withheld
 
 LOOK_AT = 2000  # rows
@@ -15,36 +16,34 @@ GROUPS, LARGE = 10, 50  # fewer levels are no groups, unless each has so many ro
 TIMES = re.compile(r"date|time|year|month|week|day|hour|stamp|period|quarter|season|dt$", re.IGNORECASE)
 CODES = re.compile(r"code|class|type|cat|zone|region|store|shop|zip|id$|_id|group", re.IGNORECASE)
 PEOPLE = re.compile(r"(patient|subject|driver|person|participant|speaker)[ _]?(id|no|code)?", re.IGNORECASE)
-THOUSANDS = r"[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}"
-AMOUNT = rf"[-+]?(?:{THOUSANDS}|0|[1-9]\d*|(?=\.\d))(?:\.\d*)?(?:[eE][-+]?\d{{1,2}})?"
-Note = tuple[str, tuple[str, ...], str]
+AMOUNT = r"[-+]?(?:[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}|0|[1-9]\d*|(?=\.\d))(?:\.\d*)?(?:[eE][-+]?\d{1,2})?"
+Note = tuple[str, Sequence[str], str]
+Tables = Mapping[str, set[str]]  # the columns that each of several has
 
 
-def find_notes(train: pd.DataFrame, test: pd.DataFrame, known: Sequence[str]) -> Iterator[Note]:
-    """What is worth knowing of the columns; `known` are ids and targets."""
-    others = [c for c in train if c not in known]
+def find_notes(train: pd.DataFrame, test: pd.DataFrame, known: Sequence[str], further: Tables) -> Iterator[Note]:
+    """What is worth knowing of the columns; `known` are ids and targets, `further` tables have such columns, too."""
+    others = [str(c) for c in train if c not in known]
     shared = [c for c in others if c in test and not is_withheld(train[c], test[c])]
-    yield "train only", _names(c for c in others if c not in shared), "left out: test does not have them"
-    alone = _names(c for c in test if c not in train and c not in known)
-    yield "test only", alone, "left out: train does not have them"
-    dates, texts = [c for c in shared if is_date(train[c])], [c for c in shared if is_prose(train[c])]
-    yield "dates", _names(dates), "texts that are dates"
-    yield "text", _names(texts), "words, nearly different in every row"
-    amounts = [c for c in shared if decimal_sign(train[c])]
-    yield "numbers", _names(amounts), "written as text (1,200, 5 %, or a few words between them): read as numbers"
+    yield "train only", [c for c in others if c not in shared], "left out: test does not have them"
+    yield "test only", [str(c) for c in test if c not in (*train, *known)], "left out: train does not have them"
+    dates, texts, amounts = ([c for c in shared if is_so(train[c])] for is_so in (is_date, is_prose, decimal_sign))
+    yield "dates", dates, "texts that are dates"
+    yield "text", texts, "words, nearly different in every row"
+    yield "numbers", amounts, "written as text (1,200, 5 %, or a few words between them): read as numbers"
     rest = [c for c in shared if c not in (*dates, *texts, *amounts)]
-    yield "like ids", _names(c for c in rest if _like_id(train[c])), "a value a row: they tell nothing, or too much"
-    yield "codes", _names(c for c in rest if is_code(train[c])), "whole numbers that may be categories"
+    yield "like ids", [c for c in rest if _like_id(train[c])], "a value a row: they tell nothing, or too much"
+    yield "codes", [c for c in rest if is_code(train[c])], "whole numbers that may be categories"
     empty = [c for c in shared if train[c].isna().all() or test[c].isna().all()]
-    yield "empty", _names(empty), "without any value in train or in test"
+    yield "empty", empty, "without any value in train or in test"
+    keys = {name: some((c for c in train if c in columns), 3) for name, columns in further.items()}
+    yield "further tables", [f"{name} ({keys[name] or '-'})" for name in keys], "join them in load() of contest.py"
     if not shared:
-        yield "features", ("none",), "train and test share no column: join further tables in contest.py"
+        alike = [name for name in keys if keys[name] and further[name] >= {*test} - {*known}]
+        merge = [f"{name} has test's columns: merge it in load() of contest.py on {keys[name]}" for name in alike]
+        yield "features", ["none"], (*merge, "train and test share no column: join further tables in contest.py")[0]
     elif equal := int(pd.util.hash_pandas_object(train[shared], index=False).duplicated().sum()):
-        yield "duplicates", (f"{equal:,} rows",), "equal to another in all columns but id and target"
-
-
-def _names(columns: Iterator[object] | Sequence[object]) -> tuple[str, ...]:
-    return tuple(map(str, columns))
+        yield "duplicates", [f"{equal:,} rows"], "equal to another in all columns but id and target"
 
 
 def is_date(values: pd.Series) -> bool:
@@ -54,9 +53,8 @@ def is_date(values: pd.Series) -> bool:
     seen = values.dropna().astype(str)[:LOOK_AT]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that each value is read by itself
-        read = pd.to_datetime(
-            seen.where(seen.str.contains(r"\d[-/:. ]\d+[-/:. T]|[A-Za-z]{3}.*\d{4}")), errors="coerce"
-        )
+        likely = seen.where(seen.str.contains(r"\d[-/:. ]\d+[-/:. T]|[A-Za-z]{3}.*\d{4}"))
+        read = pd.to_datetime(likely, errors="coerce")
     return len(seen) > 0 and bool(read.notna().mean() >= MOST)
 
 
@@ -66,14 +64,12 @@ def decimal_sign(values: pd.Series) -> str:
     Texts that are plain numbers without exception were made texts by somebody, and 0012 is a code.
     """
     known = values.dropna().astype("str")
-    if is_numeric_dtype(values) or known.nunique() <= LARGE:
+    if is_numeric_dtype(values) or known.nunique() <= LARGE or known.str.match(r"\s*0\d").any():
         return ""
     seen = known.sample(min(len(known), LOOK_AT), random_state=0)
-    reads = {sign: read_amounts(seen, sign).notna().mean() for sign in ".,"}
-    sign = max(reads, key=reads.__getitem__)
-    if reads[sign] < MOST or seen.str.match(r"\s*0\d").any() or pd.to_numeric(known, errors="coerce").notna().all():
-        return ""
-    return sign
+    sign = max(".,", key=lambda sign: read_amounts(seen, sign).count())
+    fits = read_amounts(seen, sign).count() >= MOST * len(seen)
+    return sign if fits and pd.to_numeric(known, errors="coerce").hasnans else ""
 
 
 def read_amounts(values: pd.Series, sign: str) -> pd.Series:
@@ -113,7 +109,7 @@ def is_code(values: pd.Series) -> bool:
 
 def find_time(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) -> str:
     """The column in which most of test comes after all of train; empty where there is none."""
-    for column in train:
+    for column in map(str, train):
         if column in target or column not in test:
             continue
         before, after = train[column], test[column]
@@ -121,12 +117,10 @@ def find_time(train: pd.DataFrame, test: pd.DataFrame, target: Sequence[str]) ->
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 before, after = (pd.to_datetime(part, errors="coerce") for part in (before, after))
-        elif not (
-            _goes_on(before, after) or (TIMES.search(str(column)) and all(map(is_numeric_dtype, (before, after))))
-        ):
+        elif not (_goes_on(before, after) or (TIMES.search(column) and all(map(is_numeric_dtype, (before, after))))):
             continue
         if before.notna().all() and 2 * before.nunique() > GROUPS and (after > before.max()).mean() > 0.5:
-            return str(column)
+            return column
     return ""
 
 

@@ -68,5 +68,5 @@ def test_whole_numbers_that_go_on_in_test_are_a_time_and_no_groups_whatever_thei
 
 def test_numbers_that_are_written_as_text_are_told() -> None:
     rows = pd.DataFrame({"paid": [f"{900 + i:,}" for i in range(300)], "kind": ["a", "b"] * 150})
-    notes = {key: columns for key, columns, _ in find_notes(rows, rows, ())}
-    assert (notes["numbers"], notes["like ids"]) == (("paid",), ())
+    notes = {key: columns for key, columns, _ in find_notes(rows, rows, (), {})}
+    assert (notes["numbers"], notes["like ids"]) == (["paid"], [])

@@ -107,11 +107,11 @@ def test_numbers_that_are_written_as_text_are_numbers_and_their_words_levels(wri
     rows, order = frame(paid=written * 3), RNG.permutation(3 * N)
     typed = Typed()
     wide = typed.fit_transform(rows.iloc[order])
-    assert (typed.numbers, "paid" in typed.levels, typed.texts) == (["paid number"], False, [])
-    assert (typed.levels == ["paid word"]) == (written[0] == "unknown")
-    np.testing.assert_array_equal(wide["paid number"], np.tile(read, 3)[order])
+    assert (typed.numbers, "paid" in typed.levels, typed.texts) == (["paid as number"], False, [])
+    assert (typed.levels == ["paid as word"]) == (written[0] == "unknown")
+    np.testing.assert_array_equal(wide["paid as number"], np.tile(read, 3)[order])
     other = typed.transform(frame(paid=[written[50], "what", None]))
-    np.testing.assert_array_equal(other["paid number"], [read[50], np.nan, np.nan])
+    np.testing.assert_array_equal(other["paid as number"], [read[50], np.nan, np.nan])
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_numbers_that_are_written_as_text_are_numbers_and_their_words_levels(wri
 )
 def test_codes_and_few_levels_are_no_amounts(values: list[str]) -> None:
     typed = Typed()
-    assert "code number" not in typed.fit_transform(frame(code=values)) and typed.levels[:1] == ["code"]
+    assert "code as number" not in typed.fit_transform(frame(code=values)) and typed.levels[:1] == ["code"]
 
 
 @pytest.mark.parametrize(

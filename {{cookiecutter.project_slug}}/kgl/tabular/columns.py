@@ -35,8 +35,7 @@ class Typed:
         found = {column: _parts_of(rows[column]) for column in map(str, rows)}
         self.parts = {column: parts for column, parts in found.items() if parts}
         wide = self._wide(rows)
-        self.numbers, levels, self.texts = sort_columns(wide)
-        self.levels = [c for c in levels if f"{c} number" not in wide]
+        self.numbers, self.levels, self.texts = sort_columns(wide)
         self.nested: NestedText | None = None
         if self.texts and y is not None:
             self.nested, said = learn_texts(join_texts(wide, self.texts), y)
@@ -60,8 +59,7 @@ class Typed:
         return pd.concat([rows, *made], axis=1) if made else rows
 
     def _with_texts(self, wide: pd.DataFrame, said: Array) -> pd.DataFrame:
-        nested = pd.DataFrame(said, wide.index).add_prefix("text ")
-        made = [*(text_shape(wide[column]) for column in self.texts), nested]
+        made = [*(text_shape(wide[c]) for c in self.texts), pd.DataFrame(said, wide.index).add_prefix("text ")]
         self.added = sum(frame.shape[1] for frame in made)
         return pd.concat([wide, *made], axis=1)
 
@@ -74,7 +72,7 @@ def sort_columns(rows: pd.DataFrame) -> tuple[list[str], list[str], list[str]]:
         if values.dtype.kind in "biufMm":
             if _varies(values) and not _is_running_number(values):
                 numbers.append(column)
-        elif _varies(values):
+        elif _varies(values) and f"{column} as number" not in rows:
             different = values.nunique()
             if different > values.notna().sum() / 2 and _is_text(values):
                 texts.append(column)
@@ -93,11 +91,8 @@ def _is_running_number(values: pd.Series) -> bool:
     """An id in disguise: whole numbers that rise by about one from row to row."""
     if values.dtype.kind not in "iuf" or len(values) < FEW_LEVELS or values.isna().any():
         return False
-    numbers = values.to_numpy(dtype=float)
-    steps = np.diff(numbers[:SAMPLE])
-    if not (steps > 0).all() or (steps % 1).any():
-        return False
-    return bool((np.diff(numbers) > 0).all() and numbers[-1] - numbers[0] < 2 * len(numbers))
+    steps = np.diff(values.to_numpy(dtype=float))
+    return bool((steps > 0).all() and not (steps % 1).any() and steps.sum() < 2 * len(values))
 
 
 def _is_text(values: pd.Series) -> bool:
@@ -131,16 +126,14 @@ def _parts_of(values: pd.Series) -> Parts | None:
         return date_parts
     if values.dtype.kind in "biufm" or values.nunique() <= FEW_LEVELS:
         return None
-    if sign := decimal_sign(values):
-        return partial(amount_parts, sign=sign)
-    texts = _some(values)
-    return _date_format(texts) or _code_pattern(texts)
+    texts, sign = _some(values), decimal_sign(values)
+    return partial(amount_parts, sign=sign) if sign else _date_format(texts) or _code_pattern(texts)
 
 
 def amount_parts(values: pd.Series, sign: str) -> pd.DataFrame:
     """Numbers that are written as text, see `kgl.columns.read_amounts`, and the words between them."""
     numbers = read_amounts(values, sign)
-    return pd.DataFrame({"number": numbers, "word": values.where(numbers.isna())}).add_prefix(f"{values.name} ")
+    return pd.DataFrame({"number": numbers, "word": values.where(numbers.isna())}).add_prefix(f"{values.name} as ")
 
 
 def date_parts(values: pd.Series, pattern: str = "") -> pd.DataFrame:
