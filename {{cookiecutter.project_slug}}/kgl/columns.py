@@ -61,20 +61,20 @@ def is_date(values: pd.Series) -> bool:
 def decimal_sign(values: pd.Series) -> str:
     """The decimal sign of texts that are nearly all numbers, such as 1,200 or 5 % or 2,5; empty where they are not.
 
-    Texts that are plain numbers without exception were made texts by somebody, and 0012 is a code.
+    Categories, and texts that are plain numbers without exception, somebody made so; and 0012 is a code.
     """
-    known = values.dropna().astype("str")
-    if is_numeric_dtype(values) or known.nunique() <= LARGE or known.str.match(r"\s*0\d").any():
+    if is_numeric_dtype(values) or values.dtype == "category" or not len(known := values.dropna()):
         return ""
-    seen = known.sample(min(len(known), LOOK_AT), random_state=0)
+    seen = known.sample(min(len(known), LOOK_AT), random_state=0).astype("str")
     sign = max(".,", key=lambda sign: read_amounts(seen, sign).count())
-    fits = read_amounts(seen, sign).count() >= MOST * len(seen)
-    return sign if fits and pd.to_numeric(known, errors="coerce").hasnans else ""
+    if read_amounts(seen, sign).count() < MOST * len(seen) or seen.str.match(r"\s*0\d").any():
+        return ""
+    return sign if known.nunique() > LARGE and pd.to_numeric(known.astype("str"), errors="coerce").hasnans else ""
 
 
 def read_amounts(values: pd.Series, sign: str) -> pd.Series:
     """Texts as numbers, without signs of thousands, blanks, % and currency; what is none is missing."""
-    texts = values.astype("str").str.replace(r"[\s%$€£¥]", "", regex=True)
+    texts = values.astype("str").str.replace(r"(?<!\d)\s|\s(?!\d)|\s(?=\d{3}\b)|[%$€£¥]", "", regex=True)
     texts = texts.str.translate(str.maketrans(".,", ",.")) if sign == "," else texts
     return pd.to_numeric(texts.where(texts.str.fullmatch(AMOUNT)).str.replace(",", "", regex=False))
 

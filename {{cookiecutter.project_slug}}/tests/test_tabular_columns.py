@@ -121,11 +121,21 @@ def test_numbers_that_are_written_as_text_are_numbers_and_their_words_levels(wri
         [str(i % 70) for i in range(N)],
         [f"{i % 40}%" for i in range(N)],
         [f"{i % 9},{i % 8},7" for i in range(N)],
+        [f"{i % 9} {i % 8}" for i in range(N)],
         ["many", *(str(i % 40) for i in range(N - 1))],
+        pd.Series([f"{i % 70}%" for i in range(N)], dtype="category"),
     ],
-    ids=["zeros in front", "plain ones that somebody made text", "few", "lists", "few and a word"],
+    ids=[
+        "zeros in front",
+        "plain ones that somebody made text",
+        "few",
+        "lists",
+        "pairs",
+        "few and a word",
+        "a category",
+    ],
 )
-def test_codes_and_few_levels_are_no_amounts(values: list[str]) -> None:
+def test_codes_and_few_levels_are_no_amounts(values: Any) -> None:
     typed = Typed()
     assert "code as number" not in typed.fit_transform(frame(code=values)) and typed.levels[:1] == ["code"]
 
