@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from kgl.columns import find_group, find_notes, find_time, id_prefix
+from kgl.columns import find_group, find_notes, find_time, id_prefix, is_date
 from kgl.competition import Competition, data_root, get_fact, of_kind, with_facts
 from kgl.config import nearest
 from kgl.errors import KglError, some
@@ -23,7 +23,7 @@ TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".zip", ".gz")
 NAMES = {"sample_submission": "^sample|submission", "train": "train", "test": "test"}
 MOST_LABELS = 1000
 RARE = 0.2  # of the rows: nobody asks for labels that are nearly all the same
-RIVALS = 8  # files of fitting names whose columns are looked at
+RIVALS, FURTHER = 8, 20  # files whose columns are looked at: of fitting names, of others
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,9 @@ def find_facts(
     book.add("target", *_find_target(files, book.competition.id))
     target = book.competition.target
     if not target:
-        raise KglError("no target, test has all of train's columns: kgl init target=<column> or files.train=<file>.")
-    _check_targets(files.train, target)
+        raise KglError("no target among the columns that test lacks: kgl init target=<column> or files.train=<file>.")
+    if absent := next((name for name in target if name not in files.train), ""):
+        raise KglError(f"train has no column '{absent}' to be the target.{nearest(absent, map(str, files.train))}")
     _read_labels(workspace, book.competition, files.train)
     wording = (kaggle or {}).get("metric", "")
     book.add("metric", "" if wording else KNOWN.get(competition.slug, ""), "known of this contest")
@@ -105,8 +106,9 @@ def find_facts(
     task = book.competition.task
     book.add("metric", *_find_metric(task, files, target, wording))
     _add_folds(book, files)
-    notes = find_notes(files.train, files.test, (*book.competition.id, *target))
     pictures = of_kind(book.competition.kind, "image_rows")  # they are features enough
+    further = {} if pictures else _further_tables(workspace, book.competition, files)
+    notes = find_notes(files.train, files.test, (*book.competition.id, *target), further)
     told = [(key, value, why) for key, value, why in notes if value and not (pictures and key == "features")]
     seen = {*book.competition.id, *target, book.competition.images.column}
     if pictures and (beside := tuple(str(c) for c in files.train if c in files.test and c not in seen)):
@@ -137,7 +139,7 @@ def _add_folds(book: _Book, files: _Files) -> None:
 def _group(competition: Competition, files: _Files) -> str:
     ids = competition.id
     if len(ids) == 1 and all(ids[0] in part and part[ids[0]].is_unique for part in (files.train, files.test)):
-        train, test = (id_prefix(part.assign(**{ID: part[ids[0]].astype(str)})) for part in (files.train, files.test))
+        train, test = (id_prefix(pd.DataFrame({ID: part[ids[0]].astype(str)})) for part in (files.train, files.test))
         if find_group(train.to_frame(), test.to_frame(), ()):
             return f"{id_prefix.__module__}:{id_prefix.__name__}"
     return find_group(files.train, files.test, competition.target)
@@ -160,8 +162,7 @@ def find_files(workspace: Workspace, competition: Competition) -> Iterator[tuple
         fitting = [p for p in paths if re.search(pattern, p.name.lower()) and p not in found.values()]
         fitting.sort(key=lambda p: (len(p.parts), not re.match(pattern, p.name.lower()), len(p.name)))
         if name not in found and fitting:
-            found[name] = _best(name, fitting, found)
-            chosen = found[name]
+            chosen = found[name] = _best(name, fitting, found)
             itself = f"{chosen.name.split('.')[0]}."  # or its archive
             twins = [p.name for p in fitting if not p.name.startswith(itself) and _columns(p) == _columns(chosen)]
             why = f"by its name, beside {', '.join(twins[:3])}: join them in load()?" if twins else "by its name"
@@ -212,6 +213,15 @@ def _read_files(workspace: Workspace, competition: Competition) -> _Files:
     return _Files(train, test, sample)
 
 
+def _further_tables(workspace: Workspace, competition: Competition, files: _Files) -> dict[str, set[str]]:
+    """Tables that lie beside those in use, and which of train's and test's columns their headers have."""
+    root, used = data_root(workspace, competition), competition.files
+    known = {Path(path).name.split(".")[0] for path in (used.train, used.test, used.sample_submission)}
+    paths = sorted(p for p in root.rglob("*.[ct]sv*") if p.name.split(".")[0] not in known)[:FURTHER]
+    ours = {str(c) for c in (*files.train, *files.test)}
+    return {p.name: {c for c in ours if _bare(c) in columns} for p in paths if (columns := _columns(p))}
+
+
 def _read_labels(workspace: Workspace, competition: Competition, train: pd.DataFrame) -> None:
     """A label may be called NA or None: texts that seem to be missing are read again, as they are written."""
     path = data_root(workspace, competition) / competition.files.train
@@ -233,8 +243,9 @@ def _find_target(files: _Files, id_columns: Sequence[str]) -> tuple[tuple[str, .
     """The target columns, why, and whether that is sure."""
     test = set(files.test.columns[files.test.notna().any()])
     train_only = [str(c) for c in files.train if c not in test and c not in id_columns]
+    likely = [c for c in train_only if files.train[c].nunique() > 1 and not is_date(files.train[c])]
     if files.sample is None:
-        return tuple(train_only[-1:]), "in train, not in test", len(train_only) == 1
+        return tuple(likely[-1:]), "in train, not in test", len(train_only) == 1
     asked = [str(c) for c in files.sample if _bare(c) not in map(_bare, id_columns)]
     named = tuple(c for c in train_only if _bare(c) in map(_bare, asked))
     if named:
@@ -247,7 +258,9 @@ def _find_target(files: _Files, id_columns: Sequence[str]) -> tuple[tuple[str, .
     shown = set(as_labels(files.sample[asked[-1]].dropna())) if asked else set()
     if found := [c for c in labels if len(asked) == 1 and shown and shown <= labels[c]]:
         return tuple(found[-1:]), "in train, not in test; the sample submission holds such values", False
-    return tuple(train_only[-1:]), "the last column in train that test lacks", False
+    if all(pd.api.types.is_numeric_dtype(files.sample[c]) for c in asked):  # then numbers are likelier
+        likely.sort(key=lambda c: pd.api.types.is_numeric_dtype(files.train[c]))
+    return tuple(likely[-1:]), "the last column in train that test lacks and that could be one", False
 
 
 def _bare(column: object) -> str:
@@ -256,12 +269,6 @@ def _bare(column: object) -> str:
 
 def _ends_of(columns: set[str], labels: set[str]) -> bool:
     return len(columns) == len(labels) and all(any(c.endswith(label) for label in labels) for c in columns)
-
-
-def _check_targets(train: pd.DataFrame, target: Sequence[str]) -> None:
-    for name in target:
-        if name not in train:
-            raise KglError(f"train has no column '{name}' to be the target.{nearest(name, map(str, train.columns))}")
 
 
 def _shown(files: _Files, target: Sequence[str]) -> set[str] | None:
@@ -299,8 +306,7 @@ def _find_task(train: pd.DataFrame, target: Sequence[str], metric: str, shown: s
         return "multiclass", "the sample submission holds several labels a row", False
     whole = bool((values[0] % 1 == 0).all()) and not any("." in text for text in shown)
     if whole and different <= 20 and len(values[0]) / different >= 10:
-        what = f"{different} whole numbers, each many times (ordinal or regression if they are amounts)"
-        return "multiclass", what, False
+        return "multiclass", f"{different} whole numbers, each many times (ordinal or regression if amounts)", False
     return "regression", f"{different} different numbers", True
 
 
@@ -317,15 +323,14 @@ def _find_metric(task: str, files: _Files, target: Sequence[str], wording: str) 
     if task in guess:
         logs = " (rmsle or rmse_log where logarithms are scored)" if task == "regression" else ""
         return guess[task], f"usual for the task{logs}; {look}", False
-    if files.sample is None:
-        return "accuracy", f"usual for labels; {look}", False
     values, shown = as_labels(files.train[target[0]].dropna()), _shown(files, target)
     labels = set(values)
-    if shown is not None and (shown <= labels | {"0", "1"} or len(labels) > 2):
+    if files.sample is None or (shown is not None and (shown <= labels | {"0", "1"} or len(labels) > 2)):
         if len(labels) == 2 and values.value_counts(normalize=True).min() < RARE:
             return "auc", f"usual where a label is rare; {look}", False
-        other = f", 1 for {in_label_order(labels)[-1]}" if len(labels) == 2 and shown - labels else ""
-        return "accuracy", f"the sample submission holds labels{other}; {look}", False
+        said = "usual for labels" if shown is None else "the sample submission holds labels"
+        other = f", 1 for {in_label_order(labels)[-1]}" if len(labels) == 2 and shown and shown - labels else ""
+        return "accuracy", f"{said}{other}; {look}", False
     return "logloss", f"the sample submission holds probabilities; {look}", False
 
 

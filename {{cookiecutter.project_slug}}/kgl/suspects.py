@@ -143,17 +143,19 @@ def _explained(targets: Array, predictions: Array) -> float:
 
 
 def _drift(data: Data, names: list[str]) -> Iterator[Finding]:
-    """Adversarial validation: whether a forest can tell train from test."""
+    """Adversarial validation: whether a forest can tell train from test, by one row of each group or of equal rows."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import roc_auc_score
 
-    n = min(len(data.train), len(data.test), FOREST_SAMPLE)
-    known = {name: pd.concat([rows[name].iloc[_sample(np.arange(len(rows)), n)] for rows in (data.train, data.test)])
-             for name in names}  # fmt: skip
-    table = {name: _numbers(values) for name, values in known.items() if _is_drawn_again(values)}
+    group, parts = data.competition.folds.group, (data.train, data.test)
+    alike = [group] if all(group in rows for rows in parts) else names or None  # out of bag, they would know each other
+    n = min(*map(len, parts), FOREST_SAMPLE)
+    drawn = [rows.iloc[_sample(np.arange(len(rows)), n)].drop_duplicates(alike) for rows in parts]
+    n, known = min(map(len, drawn)), pd.concat(drawn)
+    table = {name: _numbers(known[name]) for name in names if _is_drawn_again(known[name])}
     if n < FEW_LEVELS or not table:
         return
-    is_test = np.repeat([0, 1], n)
+    is_test = np.repeat([0, 1], [*map(len, drawn)])
     forest = RandomForestClassifier(100, min_samples_leaf=5, oob_score=True, random_state=SEED)
     forest.fit(np.column_stack(list(table.values())), is_test)
     auc = float(roc_auc_score(is_test, forest.oob_decision_function_[:, 1]))

@@ -113,13 +113,18 @@ def _plain(cell: Any) -> Any:
 def _read_csv(path: Path, text: Sequence[str] | str, options: dict[str, Any]) -> pd.DataFrame:
     """Text columns are read by themselves: beside others, pandas takes 'NA' and blanks for missing even there.
 
-    A header without commas may have other signs between its names.
+    A header without commas may have other signs between its names; its rows may have commas, those of decimals.
     """
-    header = [*pd.read_csv(path, **options | {"nrows": 0})]
-    if len(header) == 1 and (other := [sign for sign in ";\t|" if sign in header[0]]):
-        options = options | {"sep": other[0]}
+    header = pd.read_csv(path, **options | {"nrows": 1, "header": None, "dtype": "str"}).iloc[0]
+    other = [sign for sign in ";\t|" if len(header) == 1 and sign in str(header[0])]
+    options = options | ({"sep": other[0]} if other else {})
     exact = options | {"dtype": "str", "keep_default_na": False, "na_values": None, "low_memory": True}
     rows: pd.DataFrame = pd.read_csv(path, **exact) if text == "all" else _read_typed(path, options)
+    for column in [*rows.select_dtypes("str")] if ";" in other and text != "all" else []:
+        texts = rows[column].str.replace(",", ".", regex=False)
+        numbers = pd.to_numeric(texts, errors="coerce")
+        if numbers.count() > 0.95 * texts.count():  # beside a few words they stay texts, written as elsewhere
+            rows[column] = numbers if numbers.count() == texts.count() else texts
     if text != "all" and (wanted := [str(column) for column in rows if column in text]):
         rows[wanted] = pd.read_csv(path, usecols=wanted, **exact)[wanted]
     return rows

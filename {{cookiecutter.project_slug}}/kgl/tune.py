@@ -94,8 +94,7 @@ def find_space(session: Session, name: str, experiment: Experiment) -> Space:
     own = getattr(importlib.import_module(f"experiments.{name}"), "space", None)
     found = own or spaces.default_space(experiment, session.data.target)
     if not found:
-        example = 'return {"params.C": trial.suggest_float("C", 0.01, 10, log=True)}'
-        raise usage(f"experiments/{name}.py: no space is known for its model; write def space(trial): {example}.")
+        raise usage(f'experiments/{name}.py: its model has no known space; add space = {{"params.NAME": (low, high)}}.')
     return found if callable(found) else lambda trial: suggest(trial, found)
 
 
@@ -138,7 +137,7 @@ def _importance(study: Study) -> dict[str, float]:
 def _train_best(session: Session, name: str, options: Options, finalists: list[Tried], trials: int) -> Run:
     """The run of the finalist that is better by more than noise, its parent the experiment as it is; else that one."""
     as_is = _train(session, name, {}, options)
-    best = max((one for one in finalists if one.is_better), key=lambda one: one.gain or 0, default=None)
+    best = max((one for one in finalists if one.word == "better"), key=lambda one: one.gain or 0, default=None)
     if best is None:
         return as_is
     known = f"{show(best.score)} on the folds that chose it, {best.gain:+.5f} on fresh ones ({luck(best.p)})"

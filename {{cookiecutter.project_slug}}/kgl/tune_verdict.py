@@ -33,9 +33,10 @@ class Tried:
     p: float | None = None
 
     @property
-    def is_better(self) -> bool:
-        """Whether it beats the experiment as it is by more than noise, on folds that did not choose it."""
-        return self.gain is not None and self.p is not None and self.gain > 0 and self.p <= RISK
+    def word(self) -> str:
+        """Better, noise or worse beside the experiment as it is, on folds that did not choose it."""
+        sure, gain = self.p is not None and self.p <= RISK, self.gain or 0
+        return "as it is" if not self.changes else "noise" if not (sure and gain) else "better" if gain > 0 else "worse"
 
 
 def judge_again(search: Trainer, tried: Sequence[Tried]) -> list[Tried]:

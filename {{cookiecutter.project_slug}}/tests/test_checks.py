@@ -138,6 +138,22 @@ def test_a_planted_fault_is_found_with_what_to_do(tiny: Tiny, fault: str) -> Non
     assert warned.count("warn ") == 1, warned
 
 
+@pytest.mark.parametrize("group", ["", "household"])
+def test_equal_rows_and_groups_are_no_drift(tiny: Tiny, group: str) -> None:
+    def in_threes(rows: Any, rng: Any) -> Any:
+        """Each three rows share all columns, or all but one."""
+        few = pd.DataFrame(rng.normal(size=(len(rows) // 3, 4)).round(3), columns=list("wxyz"))
+        same = few.loc[np.repeat(few.index, 3)].set_axis(rows.index)
+        if not group:
+            return same.assign(id=rows["id"], label=rows["label"], is_test=rows["is_test"])
+        return pd.concat([rows, same], axis=1).assign(household=[f"h{i // 3}" for i in range(len(rows))])
+
+    if group:
+        tiny.replace("competition.toml", 'scheme = "stratified"', 'scheme = "stratified_group"')
+        tiny.replace("competition.toml", 'group = ""', 'group = "household"')
+    assert "tells train from test" not in looked_at(tiny, in_threes)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_is_said_of_sound_rows(tiny: Tiny, seed: int) -> None:
     def sound(rows: Any, rng: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from kgl.columns import find_group, find_time, is_date, is_prose
+from kgl.columns import find_group, find_notes, find_time, is_date, is_prose
 
 
 def test_text_dates_and_plain_words_are_told_apart() -> None:
@@ -53,3 +53,20 @@ def test_people_are_groups_also_where_test_does_not_tell_them_or_has_few() -> No
     assert find_group(train, pd.DataFrame({"PatientID": [91, 92, 93]}), ()) == "PatientID"
     assert find_group(train, pd.DataFrame({"PatientID": [29, 92, 93]}), ()) == ""
     assert find_group(train.drop(columns="PatientID"), pd.DataFrame({"x": range(9)}), ()) == ""
+
+
+def test_whole_numbers_that_go_on_in_test_are_a_time_and_no_groups_whatever_their_name() -> None:
+    train = pd.DataFrame({"Semana": [3 + i % 7 for i in range(420)], "run": range(420), "x": 0.5})
+    test = pd.DataFrame({"Semana": [10 + i % 2 for i in range(120)], "run": range(420, 540), "x": 0.5})
+    assert (find_time(train, test, ()), find_group(train, test, ())) == ("Semana", "")
+    few = train.assign(Semana=train["Semana"] // 2)
+    assert (find_time(few, test, ()), find_group(few, test, ())) == ("", "")
+    for name in ("PatientID", "store", "group_id"):
+        named = [part.rename(columns={"Semana": name}) for part in (train, test)]
+        assert (find_time(named[0], named[1], ()), find_group(named[0], named[1], ())) == ("", name)
+
+
+def test_numbers_that_are_written_as_text_are_told() -> None:
+    rows = pd.DataFrame({"paid": [f"{900 + i:,}" for i in range(300)], "kind": ["a", "b"] * 150})
+    notes = {key: columns for key, columns, _ in find_notes(rows, rows, (), {})}
+    assert (notes["numbers"], notes["like ids"]) == (["paid"], [])

@@ -96,6 +96,16 @@ def test_a_file_of_a_windows_code_page_is_read(tmp_path: Path) -> None:
     assert read_table(tmp_path / "t.csv", text=["id"]).to_dict("list") == {"id": ["é1"], "x": ["ü"]}
 
 
+def test_semicolons_part_columns_whose_numbers_have_decimal_commas(tmp_path: Path) -> None:
+    lines = "".join(f"{i};{i},5;{i},25;a, b\n" for i in range(1, 40))
+    (tmp_path / "t.csv").write_text(f"id;half;some;said\n{lines}40;40,5;unknown;c\n")
+    rows = read_table(tmp_path / "t.csv")
+    assert rows["half"].tolist() == [i + 0.5 for i in range(1, 41)]
+    assert rows.iloc[0].tolist() == [1, 1.5, "1.25", "a, b"] and rows["some"].iloc[-1] == "unknown"
+    assert read_table(tmp_path / "t.csv", text="all")["half"].iloc[0] == "1,5"
+    assert read_table(tmp_path / "t.csv", text=("half",))["half"].iloc[0] == "1,5"
+
+
 def test_dates_and_codes_of_a_json_file_stay_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text('[{"date": "2020-01-01", "code": "007"}]', encoding="utf-8")
     assert read_table(tmp_path / "t.json").to_dict("list") == {"date": ["2020-01-01"], "code": ["007"]}

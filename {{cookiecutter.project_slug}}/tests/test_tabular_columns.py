@@ -93,6 +93,54 @@ def test_codes_give_their_letters_as_levels_and_their_digits_as_numbers() -> Non
 
 
 @pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ([f"{i:,}" for i in range(900, 900 + N)], range(900, 900 + N)),
+        ([f"{i / 2}%" for i in range(N)], np.arange(N) / 2),
+        ([f"$ {i * 10:,}.50" for i in range(N)], np.arange(N) * 10 + 0.5),
+        ([f"{i},25" if i else "0,125" for i in range(N)], [0.125, *(np.arange(1, N) + 0.25)]),
+        (["unknown", "none", *map(str, range(2, N))], [np.nan, np.nan, *range(2, N)]),
+    ],
+    ids=["thousands", "percent", "currency", "decimal commas", "two words"],
+)
+def test_numbers_that_are_written_as_text_are_numbers_and_their_words_levels(written: list[str], read: Any) -> None:
+    rows, order = frame(paid=written * 3), RNG.permutation(3 * N)
+    typed = Typed()
+    wide = typed.fit_transform(rows.iloc[order])
+    assert (typed.numbers, "paid" in typed.levels, typed.texts) == (["paid as number"], False, [])
+    assert (typed.levels == ["paid as word"]) == (written[0] == "unknown")
+    np.testing.assert_array_equal(wide["paid as number"], np.tile(read, 3)[order])
+    other = typed.transform(frame(paid=[written[50], "what", None]))
+    np.testing.assert_array_equal(other["paid as number"], [read[50], np.nan, np.nan])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f"{i % 70:04d}" for i in range(N)],
+        [str(i % 70) for i in range(N)],
+        [f"{i % 40}%" for i in range(N)],
+        [f"{i % 9},{i % 8},7" for i in range(N)],
+        [f"{i % 9} {i % 8}" for i in range(N)],
+        ["many", *(str(i % 40) for i in range(N - 1))],
+        pd.Series([f"{i % 70}%" for i in range(N)], dtype="category"),
+    ],
+    ids=[
+        "zeros in front",
+        "plain ones that somebody made text",
+        "few",
+        "lists",
+        "pairs",
+        "few and a word",
+        "a category",
+    ],
+)
+def test_codes_and_few_levels_are_no_amounts(values: Any) -> None:
+    typed = Typed()
+    assert "code as number" not in typed.fit_transform(frame(code=values)) and typed.levels[:1] == ["code"]
+
+
+@pytest.mark.parametrize(
     "values",
     [[f"{i:012x}" for i in RNG.integers(2**40, 2**47, N)], [f"n{i}" for i in range(N)], [f"{i}" for i in range(N)]],
     ids=["hexadecimal", "letter and counter", "digits"],

@@ -28,7 +28,7 @@ from kgl.tabular.spaces import SPACES, default_space
 from kgl.tune import suggest
 from kgl.tune_storage import open_study
 from kgl.tune_trials import as_typed
-from kgl.tune_verdict import luck
+from kgl.tune_verdict import Tried, luck
 from kgl.verdicts import RISK
 from tests.conftest import Tiny
 
@@ -151,7 +151,7 @@ def test_a_space_with_a_wrong_key_is_refused(tiny: Tiny) -> None:
 def test_a_model_without_a_space_asks_for_one(tiny: Tiny) -> None:
     result = tiny.kgl("tune", "constant")
     assert result.status == 2
-    assert "experiments/constant.py: no space is known for its model; write def space(trial)" in result.err
+    assert "experiments/constant.py: its model has no known space; add space = {" in result.err
 
 
 def test_ctrl_c_keeps_finished_folds_and_says_how_to_go_on(tiny: Tiny) -> None:
@@ -271,6 +271,20 @@ def test_the_best_of_thirty_useless_columns_is_hardly_ever_called_better() -> No
         gains = [(fresh[i] - fresh[0]).tolist() for i in first]
         called += any(np.mean(gain) > 0 and luck(gain, of=3) <= RISK for gain in gains)
     assert called <= 3  # 5 %
+
+
+@pytest.mark.parametrize(
+    ("changes", "gain", "p", "word"),
+    [
+        ({}, 0.0, 1.0, "as it is"),
+        ({"a": "1"}, 0.1, 0.013, "better"),
+        ({"a": "1"}, -0.0387, 0.013, "worse"),
+        ({"a": "1"}, -0.1, 0.2, "noise"),
+        ({"a": "1"}, None, None, "noise"),
+    ],
+)
+def test_a_clear_loss_is_called_worse(changes: dict[str, str], gain: float | None, p: float | None, word: str) -> None:
+    assert Tried(1, changes, 0.5, 0.5, gain, p).word == word
 
 
 def test_of_a_single_fold_with_a_score_nothing_is_known() -> None:

@@ -63,11 +63,10 @@ def _show(outcome: "Outcome") -> None:
     click.echo("The best of many is partly the luckiest. Again, on fresh folds with another seed:")
     again = []
     for one in outcome.finalists:
-        word = "as it is" if not one.changes else "better" if one.is_better else "noise"
         gain = f"{one.gain:+.5f} ({luck(one.p)})" if one.changes and one.gain is not None else ""
-        again.append((str(one.number), show(one.score), show(one.fresh_score), gain, word))
+        again.append((str(one.number), show(one.score), show(one.fresh_score), gain, one.word))
     print_table(("trial", "that chose", "fresh folds", "gain", ""), again)
-    if any(one.is_better for one in outcome.finalists):
+    if any(one.word == "better" for one in outcome.finalists):
         click.echo(f"{outcome.run.run} is trained with the best of these; its CV chose it, and is a little rosy.")
     else:
         click.echo("No trial is better by more than noise: the experiment stays as it is.")

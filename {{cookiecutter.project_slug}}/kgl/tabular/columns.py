@@ -1,4 +1,4 @@
-"""What each column holds, told from training rows: numbers, levels or texts; and the parts of dates and codes."""
+"""What each column holds, told from training rows: numbers, levels or texts; and the parts of dates, codes, amounts."""
 
 import re
 import warnings
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kgl.arrays import Array
+from kgl.columns import decimal_sign, read_amounts
 from kgl.errors import KglError
 from kgl.tabular.text import NestedText, join_texts, learn_texts, text_shape
 
@@ -23,7 +24,7 @@ PARTS = ("year", "month", "day", "day_of_week", "hour", "minute")
 
 
 class Typed:
-    """Rows with further columns made of their dates, codes and texts, and which columns are numbers and which levels.
+    """Rows with further columns made of their dates, codes, amounts and texts; which are numbers and which levels.
 
     Left out: columns without any value or with a single one, copies of another, running numbers, and texts that are
     nearly different in every row and neither codes nor sentences.
@@ -58,8 +59,7 @@ class Typed:
         return pd.concat([rows, *made], axis=1) if made else rows
 
     def _with_texts(self, wide: pd.DataFrame, said: Array) -> pd.DataFrame:
-        nested = pd.DataFrame(said, wide.index).add_prefix("text ")
-        made = [*(text_shape(wide[column]) for column in self.texts), nested]
+        made = [*(text_shape(wide[c]) for c in self.texts), pd.DataFrame(said, wide.index).add_prefix("text ")]
         self.added = sum(frame.shape[1] for frame in made)
         return pd.concat([wide, *made], axis=1)
 
@@ -72,7 +72,7 @@ def sort_columns(rows: pd.DataFrame) -> tuple[list[str], list[str], list[str]]:
         if values.dtype.kind in "biufMm":
             if _varies(values) and not _is_running_number(values):
                 numbers.append(column)
-        elif _varies(values):
+        elif _varies(values) and f"{column} as number" not in rows:
             different = values.nunique()
             if different > values.notna().sum() / 2 and _is_text(values):
                 texts.append(column)
@@ -91,11 +91,8 @@ def _is_running_number(values: pd.Series) -> bool:
     """An id in disguise: whole numbers that rise by about one from row to row."""
     if values.dtype.kind not in "iuf" or len(values) < FEW_LEVELS or values.isna().any():
         return False
-    numbers = values.to_numpy(dtype=float)
-    steps = np.diff(numbers[:SAMPLE])
-    if not (steps > 0).all() or (steps % 1).any():
-        return False
-    return bool((np.diff(numbers) > 0).all() and numbers[-1] - numbers[0] < 2 * len(numbers))
+    steps = np.diff(values.to_numpy(dtype=float))
+    return bool((steps > 0).all() and not (steps % 1).any() and steps.sum() < 2 * len(values))
 
 
 def _is_text(values: pd.Series) -> bool:
@@ -124,13 +121,19 @@ def _without_copies(rows: pd.DataFrame, columns: list[str]) -> list[str]:
 
 
 def _parts_of(values: pd.Series) -> Parts | None:
-    """What makes columns of the parts of this one, if it holds dates or codes such as B/12/P."""
+    """What makes columns of the parts of this one, if it holds dates, numbers as text, or codes such as B/12/P."""
     if values.dtype.kind == "M":
         return date_parts
     if values.dtype.kind in "biufm" or values.nunique() <= FEW_LEVELS:
         return None
-    texts = _some(values)
-    return _date_format(texts) or _code_pattern(texts)
+    texts, sign = _some(values), decimal_sign(values)
+    return partial(amount_parts, sign=sign) if sign else _date_format(texts) or _code_pattern(texts)
+
+
+def amount_parts(values: pd.Series, sign: str) -> pd.DataFrame:
+    """Numbers that are written as text, see `kgl.columns.read_amounts`, and the words between them."""
+    numbers = read_amounts(values, sign)
+    return pd.DataFrame({"number": numbers, "word": values.where(numbers.isna())}).add_prefix(f"{values.name} as ")
 
 
 def date_parts(values: pd.Series, pattern: str = "") -> pd.DataFrame:
