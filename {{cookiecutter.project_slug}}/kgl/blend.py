@@ -74,12 +74,11 @@ def _fitting(session: Session, name: str) -> Run:
 
 def _misfit(session: Session, run: Run) -> str | None:
     """Why a run cannot be blended here."""
-    formula = metric_hash(session.workspace, session.metric.name)
     reasons = [
         (not run.is_complete, f"it is {run.status}"),
         (run.identity.get("folds") != session.folds.hash(), "it was trained on other folds"),
         (run.metric != session.metric.name, f"its metric is {run.metric}"),
-        (run.scored_by[1] != formula, f"{run.metric} in contest.py has changed since"),
+        (run.scored_by[1] != metric_hash(session.workspace, run.metric), f"contest.py has changed {run.metric} since"),
         (tuple(run.label_order) != session.data.target.labels, f"its labels are {', '.join(run.label_order)}"),
         (run.cv_score is None, "it has no score"),
     ]

@@ -40,12 +40,10 @@ def metric_hash(workspace: Workspace, metric: str) -> str:
     path, name = workspace.root / "contest.py", metric.removeprefix(OWN)
     if name == metric or not path.is_file():
         return ""
-    parts, used, words = PART.findall(ast.unparse(plain_syntax(path))), list[tuple[str, str]](), [name]
-    for word in words:  # in texts too, for "contest:my_loss"
-        found = [part for part in parts if part[0] == word and part not in used]
-        used += found
-        words += re.findall(r"\w+", " ".join(text for _, text in found))
-    return short_hash(repr(used))
+    parts, words = PART.findall(ast.unparse(plain_syntax(path))), {name}
+    while more := {word for part, text in parts if part in words for word in re.findall(r"\w+", text)} - words:
+        words |= more  # those in texts too, for "contest:my_loss"
+    return short_hash(repr([part for part in parts if part[0] in words]))
 
 
 def plain_syntax(path: Path) -> ast.Module:

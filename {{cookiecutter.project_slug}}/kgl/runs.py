@@ -166,8 +166,7 @@ def end_run(workspace: Workspace, run: Run, status: str) -> None:
 
 def save_run(workspace: Workspace, run: Run) -> None:
     """Write run.json."""
-    values = {key: value for key, value in asdict(run).items() if value or key != "lacks"}
-    write_json(run_folder(workspace, run.run) / "run.json", values)
+    write_json(run_folder(workspace, run.run) / "run.json", {k: v for k, v in asdict(run).items() if v or k != "lacks"})
 
 
 @contextmanager

@@ -47,8 +47,7 @@ class Rows:
 
 def scores_of_both(new: Run, old: Run) -> list[tuple[float, float]]:
     """Of the folds that both have scores of."""
-    pairs = zip(new.fold_scores, old.fold_scores, strict=False)
-    return [(a, b) for a, b in pairs if a is not None and b is not None]
+    return [(a, b) for a, b in zip(new.fold_scores, old.fold_scores, strict=False) if a is not None and b is not None]
 
 
 def why_apart(new: Run, old: Run) -> str:

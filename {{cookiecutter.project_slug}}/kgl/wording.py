@@ -30,8 +30,7 @@ def rule_in_words(target: "Target", rule: "NDArray[Any] | None") -> str:
         return "labels are the likeliest ones; no other rule was better on folds that it had not seen"
     numbers, more = [f"{number:.3g}" for number in rule], " ..." if len(rule) > 12 else ""
     if target.task in ("multiclass", "multilabel"):
-        names = target.labels or target.names
-        numbers = [f"{name} {number}" for name, number in zip(names, numbers, strict=True)]
+        numbers = [f"{name} {number}" for name, number in zip(target.labels or target.names, numbers, strict=True)]
     what = {"multiclass": "labels by probability times", "ordinal": "labels cut at"}.get(
         target.task, f"label {target.labels[1]} above" if target.labels else "labels above"
     )
@@ -59,12 +58,10 @@ def verdict_in_words(verdict: Verdict | None, new: Run, old: Run) -> str:
     metric, pairs = get_metric(new.metric), scores_of_both(new, old)
     won = sum(metric.gain(a, b) > 0 for a, b in pairs)
     how = f"paired, {verdict.rows:,} rows" if verdict.rows else "by fold scores alone"
-    how += ", on other data" * (not verdict.same_data)
-    less = "" if metric.greater_is_better else ", + is less"
-    return (
-        f"{verdict.word}: {verdict.gain:+.5f} ± {verdict.error:.5f} in {new.metric} "
-        f"({how}, {luck(verdict.p)}{less}), {won} of {len(pairs)} folds"
-    )
+    how += f"{', on other data' * (not verdict.same_data)}, {luck(verdict.p)}"
+    how += ", + is less" * (not metric.greater_is_better)
+    gain = f"{verdict.gain:+.5f} ± {verdict.error:.5f} in {new.metric}"
+    return f"{verdict.word}: {gain} ({how}), {won} of {len(pairs)} folds"
 
 
 def summary(run: Run) -> str:

@@ -70,7 +70,7 @@ def test_another_formula_is_another_metric(own: Tiny) -> None:
     own.replace("contest.py", "SHARE = 1.0", "SHARE = 0.5")
     assert "2 runs of other folds or not scored by contest:mine as it is now are left out." in own.kgl("board").out
     refused = own.kgl("blend", "constant-001").err
-    assert "constant-001 cannot be blended: contest:mine in contest.py has changed since. Train it again" in refused
+    assert "constant-001 cannot be blended: contest.py has changed contest:mine since. Train it again" in refused
     again = own.kgl("train", "logistic")
     assert again.name == "logistic-002" and read(own, "logistic-002")["cv_score"] < 0.5
     assert [line["run"] for line in json.loads(own.kgl("board", "--json").out)] == ["logistic-002"]
