@@ -24,8 +24,7 @@ def show_board(board: Board, metric: str, *, wide: bool) -> None:
     rows = [_cells(place, line, wide) for place, line in enumerate(board.lines, 1)]
     rows += [_cells(0, line, wide) for line in board.others]
     print_table(header, rows)
-    shown = [*board.lines, *board.others]
-    verdicts = [verdict for line in shown for verdict in (line.against_best, line.against_parent) if verdict]
+    verdicts = [v for line in (*board.lines, *board.others) for v in (line.against_best, line.against_parent) if v]
     if any(not verdict.rows for verdict in verdicts):
         click.echo("~: by fold scores alone, which see less; rows follow where predictions are here: kgl board again")
     if not all(verdict.same_data for verdict in verdicts):
