@@ -14,7 +14,7 @@ from kgl.board import rank
 from kgl.config import unknown_key
 from kgl.crossval import score_run, write_oof, write_test
 from kgl.errors import KglError
-from kgl.identity import short_hash
+from kgl.identity import metric_hash, short_hash
 from kgl.runs import Run, begin_run, end_run, is_finished, list_runs, open_run, read_predictions, read_run
 from kgl.scoring import loss
 from kgl.session import Session
@@ -26,16 +26,19 @@ MOST_WORTH = 12  # members that a blend is found without, to see what each bring
 
 
 def blendable_runs(session: Session) -> list[Run]:
-    """The best complete run of each experiment on these folds whose predictions are on this machine; no rosy ones."""
-    usable = [
-        run
-        for run in list_runs(session.workspace)
-        if run.kind != "blend" and not _misfit(session, run) and is_finished(session.workspace, run)
-    ]
+    """The best complete run of each experiment on these folds whose predictions are on this machine.
+
+    No rosy ones, and none that was scored on fewer rows than others.
+    """
+    fitting = [run for run in list_runs(session.workspace) if run.kind != "blend" and not _misfit(session, run)]
+    usable = [run for run in fitting if is_finished(session.workspace, run)]
     if rosy := [run.run for run in usable if run.is_rosy]:
         session.say(f"left out: {', '.join(rosy)}; their own folds chose their epochs (blend them by name if you must)")
     honest = [run for run in usable if not run.is_rosy]
-    return list({run.experiment: run for run in reversed(rank(honest, session.competition.metric))}.values())
+    whole = [run for run in honest if not run.lacks]
+    if whole and (fewer := [run.run for run in honest if run.lacks]):
+        session.say(f"left out: {', '.join(fewer)}; train lacked rows of the folds (blend them by name if you must)")
+    return list({run.experiment: run for run in reversed(rank(whole or honest, session.competition.metric))}.values())
 
 
 def make_blend(session: Session, names: Sequence[str] = (), *, note: str = "", stack: bool = False) -> Run:
@@ -74,7 +77,8 @@ def _misfit(session: Session, run: Run) -> str | None:
     reasons = [
         (not run.is_complete, f"it is {run.status}"),
         (run.identity.get("folds") != session.folds.hash(), "it was trained on other folds"),
-        (run.metric != session.competition.metric, f"its metric is {run.metric}"),
+        (run.metric != session.metric.name, f"its metric is {run.metric}"),
+        (run.scored_by[1] != metric_hash(session.workspace, run.metric), f"contest.py has changed {run.metric} since"),
         (tuple(run.label_order) != session.data.target.labels, f"its labels are {', '.join(run.label_order)}"),
         (run.cv_score is None, "it has no score"),
     ]

@@ -90,8 +90,7 @@ def train(
 
 
 def _check(session: Session, experiment: Experiment, options: Options) -> None:
-    unknown = [k for k in options.folds or () if k not in session.folds.trained]
-    if unknown:
+    if unknown := [k for k in options.folds or () if k not in session.folds.trained]:
         raise usage(f"folds={unknown[0]}: there are folds {', '.join(map(str, session.folds.trained))}.")
     plan(1, 1, workers=options.workers)  # refuses a wrong number
     if options.parent:

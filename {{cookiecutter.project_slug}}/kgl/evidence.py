@@ -16,11 +16,11 @@ import numpy as np
 from kgl.arrays import Array
 from kgl.competition import data_root, load_competition
 from kgl.errors import KglError
-from kgl.identity import short_hash
+from kgl.identity import metric_hash, short_hash
 from kgl.metrics import get_metric
 from kgl.paths import Workspace, digest, read_json, replacing, write_json
 from kgl.runs import Run, made_again, run_folder
-from kgl.verdicts import Rows, Scorer, Verdict, compare, draw_scores, rows_of
+from kgl.verdicts import Rows, Scorer, Verdict, compare, draw_scores, rows_of, scores_of_both
 
 if TYPE_CHECKING:  # the board imports no pandas where all is in the cache
     from kgl.target import Target
@@ -85,8 +85,9 @@ class Evidence:
         return None if a is None or b is None or a.shape != b.shape or not a.size else rows_of(a, b)
 
     def has_rows(self, run: Run) -> bool:
-        """Whether its out-of-fold predictions are on this machine."""
-        return (run_folder(self.workspace, run.run) / "oof.parquet").is_file()
+        """Whether its out-of-fold predictions are on this machine, and the metric that scored them."""
+        here = (run_folder(self.workspace, run.run) / "oof.parquet").is_file()
+        return here and run.scored_by == (run.metric, metric_hash(self.workspace, run.metric))
 
     def draws_of(self, run: Run) -> Array | None:
         """See `kgl.verdicts.draw_scores`; kept in data/cache/draws."""
@@ -131,11 +132,11 @@ class Evidence:
     def seed_variance(self, new: Run, old: Run) -> float:
         """The variance of the gain that other seeds would make: of each run's experiment, or of the other's."""
         known = [self.noise.get(run.experiment) for run in (new, old)]
-        total = 0.0
+        total, folds = 0.0, len(scores_of_both(new, old))
         for run, own, other in zip((new, old), known, reversed(known), strict=True):
             variance = own if own is not None else other
             if run.kind != "blend" and variance:
-                total += variance / max(len(run.seeds), 1) / max(len(run.fold_scores), 1)
+                total += variance / max(len(run.seeds), 1) / max(folds, 1)
         return total
 
     @cached_property
@@ -227,7 +228,7 @@ def _with_scorer(truth: Truth, run: Run, oof: Array) -> Side:
     def on_known(score: Scorer) -> Scorer:
         return lambda rows: score(kept) if len(kept := rows[known[rows]]) else math.nan
 
-    if metric.takes != "labels":
+    if metric.takes != "labels" or set(truth.fold_of[known]) != set(truth.fold_of):  # a rule needs all folds
         return Side(oof, on_known(lambda rows: score(metric, target, y[rows], oof[rows])))
     codes, labels = truth_labels(target, y), np.zeros(y.shape, dtype=np.int64)
     decision = decide_rows(metric, target, y[known], oof[known], truth.fold_of[known])

@@ -3,13 +3,16 @@
 import ast
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from kgl import __version__
+from kgl.metrics import OWN
 from kgl.paths import Workspace, write_text
 
 ALWAYS_KEPT = ("features.py", "contest.py")
+PART = re.compile(r"^(?:def |class )?(\w+)\b(?! \w)(.*(?:\n+ .*)*)", re.MULTILINE)  # a name and what it stands for
 
 
 def identity(workspace: Workspace, name: str, config: dict[str, Any], *, data: str, folds: str) -> dict[str, str]:
@@ -24,9 +27,23 @@ def identity(workspace: Workspace, name: str, config: dict[str, Any], *, data: s
 
 def code_hash(workspace: Workspace, name: str) -> str:
     """A hash of the experiment's file, the workspace's modules that it imports, and the engine's version."""
-    return short_hash(
-        "\n".join([__version__, *(ast.dump(plain_syntax(path)) for path in source_files(workspace, name))])
-    )
+    parts = [ast.dump(plain_syntax(path)) for path in source_files(workspace, name)]
+    return short_hash("\n".join([__version__, *parts]))
+
+
+def metric_hash(workspace: Workspace, metric: str) -> str:
+    """A hash of what makes a metric of one's own in contest.py; empty for any other metric.
+
+    It is over the syntax of the Metric and of all that it leads to there, such as its function and its loss; load(),
+    comments, and what is imported do not count.
+    """
+    path, name = workspace.root / "contest.py", metric.removeprefix(OWN)
+    if name == metric or not path.is_file():
+        return ""
+    parts, words = PART.findall(ast.unparse(plain_syntax(path))), {name}
+    while more := {word for part, text in parts if part in words for word in re.findall(r"\w+", text)} - words:
+        words |= more  # those in texts too, for "contest:my_loss"
+    return short_hash(repr([part for part in parts if part[0] in words]))
 
 
 def plain_syntax(path: Path) -> ast.Module:

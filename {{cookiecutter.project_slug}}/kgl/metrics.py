@@ -30,7 +30,7 @@ class Metric:
     """How predictions are scored; your own stands in contest.py: `mine = Metric(function, True, "labels", "logloss")`.
 
     `function` gets the arrays (y_true, y_pred) that `score` has checked; `loss` names the smooth metric, smaller is
-    better, that models train on and blends climb on. `get_metric` fills in the name.
+    better, that models train on and blends climb on (of several targets `mean_<name>`). `get_metric` fills in the name.
     """
 
     function: Callable[..., float]

@@ -16,6 +16,7 @@ import filelock
 
 from kgl.config import build, nearest
 from kgl.errors import KglError, reason, usage
+from kgl.identity import metric_hash
 from kgl.paths import Workspace, read_json, replacing, write_json, write_text
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ LIBRARIES = ("numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "catboost
 
 @dataclass
 class Run:
-    """What run.json holds. Scores are None until they are known; `fold_scores` has None for a fold not trained."""
+    """What run.json holds. Scores are None until they are known; `fold_scores` has None for a fold not trained.
+
+    lacks: how many rows of its folds it was not scored on, because train had lost them.
+    """
 
     run: str
     experiment: str
@@ -42,6 +46,7 @@ class Run:
     cv_std: float | None = None
     oof_score: float | None = None
     fold_scores: list[float | None] = field(default_factory=list)
+    lacks: int = 0
     seeds: list[int] = field(default_factory=list)
     identity: dict[str, str] = field(default_factory=dict)
     git: dict[str, Any] = field(default_factory=dict)
@@ -57,6 +62,11 @@ class Run:
     def is_complete(self) -> bool:
         """Whether every fold and seed is there, so that it may be ranked, blended and submitted."""
         return self.status == "complete"
+
+    @property
+    def scored_by(self) -> tuple[str, str]:
+        """The metric, and of one's own the hash of its code: scores of another do not compare."""
+        return self.metric, self.identity.get("metric", "")
 
     @property
     def standard_error(self) -> float | None:
@@ -145,13 +155,18 @@ def begin_run(workspace: Workspace, run: Run) -> None:
 
 def end_run(workspace: Workspace, run: Run, status: str) -> None:
     """Write how and when it came to its end."""
+    import pandas as pd
+
     run.status, run.ended = status, now()
+    if (oof := run_folder(workspace, run.run) / "oof.parquet").is_file():
+        scored, rows = (pd.read_parquet(path, columns=["fold"])["fold"] for path in (oof, workspace.folds))
+        run.lacks = int(rows.isin(scored.unique()).sum()) - len(scored)
     save_run(workspace, run)
 
 
 def save_run(workspace: Workspace, run: Run) -> None:
     """Write run.json."""
-    write_json(run_folder(workspace, run.run) / "run.json", asdict(run))
+    write_json(run_folder(workspace, run.run) / "run.json", {k: v for k, v in asdict(run).items() if v or k != "lacks"})
 
 
 @contextmanager
@@ -162,13 +177,15 @@ def open_run(workspace: Workspace, wanted: Run, *, again: bool = False) -> Itera
 
     Args:
         workspace: where runs/ lies.
-        wanted: a run whose name is still open; identity and config say what it is.
+        wanted: a run whose name is still open; identity and config say what it is, and so does a metric of one's own.
         again: start anew where the last run of this identity came to its end; one that was stopped goes on.
 
     Raises:
         KglError: another process is training it; the sentence says which.
     """
     workspace.runs.mkdir(exist_ok=True)
+    if formula := metric_hash(workspace, wanted.metric):
+        wanted.identity.setdefault("metric", formula)
     with filelock.FileLock(workspace.runs / ".lock"):
         key = wanted.experiment, wanted.identity
         run = next((r for r in reversed(list_runs(workspace)) if (r.experiment, r.identity) == key), None)
@@ -279,19 +296,17 @@ def library_versions() -> dict[str, str]:
     """The versions of Python and of the libraries that models are saved with."""
     found = {"python": sys.version.split()[0]}
     for name in LIBRARIES:
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 
 def peak_memory_mb() -> float | None:
     """The most memory that this process has held, in MB; None where the system does not tell (Windows)."""
-    try:
-        import resource
-    except ImportError:
+    if sys.platform == "win32":
         return None
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
 

@@ -28,20 +28,21 @@ def check_metric(metric: Metric, target: Target) -> None:
     """Refuse a metric that cannot score this task, before anything is trained.
 
     Raises:
-        KglError: such as rmse of classes, or f1 of several labels (status 2).
+        KglError: such as rmse of classes, f1 of several labels, or one's own with such a loss (status 2).
     """
-    if metric.name.startswith(OWN):
-        return
-    classes = target.task in ("binary", "multiclass", "multilabel")
+    own, classes = metric.name.startswith(OWN), target.task in ("binary", "multiclass", "multilabel")
     several = target.task == "multilabel" or len(target.names) > 1
     of_task = "labels or probabilities" if classes else "labels or values" if target.task == "ordinal" else "values"
-    if metric.takes not in of_task:
+    if metric.takes not in of_task and not own:
         mend = "kgl init task=regression" if classes else "kgl init metric=rmse"
         raise usage(f"metric {metric.name} takes {metric.takes}, but task {target.task} gives {of_task}: {mend}.")
-    if several != metric.of_columns:
-        other = MEAN + metric.name if several else metric.of_one_column
-        what = "several columns" if several else "one column"
-        raise usage(f"metric {metric.name} does not score {what}: kgl init metric={other}.")
+    scored = get_metric(metric.loss) if own else metric  # one's own may take any columns, the loss that it names not
+    if several != scored.of_columns and not scored.name.startswith(OWN):
+        other = MEAN + scored.name if several else scored.of_one_column
+        what, mend = f"metric {metric.name}", f"kgl init metric={other}"
+        if own:
+            what, mend = f'loss "{metric.loss}" of {metric.name}', f'write "{other}" in its place in contest.py'
+        raise usage(f"{what} does not score {'several columns' if several else 'one column'}: {mend}.")
 
 
 def loss(metric: Metric, target: Target, y: Array, predictions: Array) -> float:

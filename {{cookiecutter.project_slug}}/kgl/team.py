@@ -56,6 +56,10 @@ def import_run(session: Session, paths: Sequence[Path], *, name: str = "", note:
             session.say(f"CV {show(run.cv_score)} here, {show(theirs.cv_score)} there: other labels or another metric?")
         write_oof(session, run, oof)
         write_test(session, run, test)
+        middle, low, high = np.median(test, axis=0), *np.nanpercentile(oof, (1, 99), axis=0)
+        if (odd := ~np.isclose(middle, np.clip(middle, low, high), atol=0)).any():
+            m, a, b = (show(float(side[odd][0])) for side in (middle, low, high))
+            session.say(f"{files[1].name} has a median of {m}, {files[0].name} lies from {a} to {b}: is one in logs?")
         end_run(session.workspace, run, "complete")
         check_run(session.workspace, run.run)
         return run
@@ -79,8 +83,7 @@ def _describe(session: Session, files: Sequence[Path], theirs: Run | None, name:
     hashes = {path.name: digest(path) for path in files}
     run = Run(run="", experiment=name, kind="import", label_order=list(session.data.target.labels))
     run.config = {"kind": "import", "from": theirs.run if theirs else "", "sha256": hashes}
-    if theirs and theirs.is_rosy:
-        run.config["choose"] = "fold"
+    run.config |= {"choose": "fold"} if theirs and theirs.is_rosy else {}
     run.metric, run.seconds = session.metric.name, theirs.seconds if theirs else 0.0
     made_of = {"config": short_hash(repr(hashes)), "code": short_hash(__version__), "data": session.data_hash}
     run.identity = made_of | {"folds": session.folds.hash()}

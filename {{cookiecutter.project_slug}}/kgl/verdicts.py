@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgl.arrays import Array
-from kgl.metrics import Metric
+from kgl.metrics import MEAN, Metric, get_metric
 from kgl.runs import Run
 
 Scorer = Callable[[Array], float]  # the metric of one run on the rows of these numbers; a row may come twice
@@ -45,8 +45,31 @@ class Rows:
     error: float
 
 
+def scores_of_both(new: Run, old: Run) -> list[tuple[float, float]]:
+    """Of the folds that both have scores of."""
+    return [(a, b) for a, b in zip(new.fold_scores, old.fold_scores, strict=False) if a is not None and b is not None]
+
+
+def why_apart(new: Run, old: Run) -> str:
+    """Why two runs do not compare, in words; empty where they do."""
+    runs, ruled = (new, old), get_metric(new.metric).takes == "labels" and new.metric.removeprefix(MEAN) != "accuracy"
+    folds = [(run.identity.get("folds"), len(run.fold_scores)) for run in runs]
+    rows = [(run.lacks, run.lacks and run.identity.get("data")) for run in runs]
+    reasons = {
+        f"their metrics are {new.metric} and {old.metric}": new.metric != old.metric,
+        f"{new.metric} in contest.py has changed between the two": new.scored_by != old.scored_by,
+        "a quick run is of few rows": any(run.config.get("quick") for run in runs),
+        "no fold has a score of both": not scores_of_both(new, old),
+        "they are of other folds": folds[0] != folds[1],
+        f"of the rows of their folds {new.run} lacks {new.lacks:,}, {old.run} {old.lacks:,}": rows[0] != rows[1],
+        "labels are decided by a rule of all folds, which one of them lacks": ruled
+        and (None in new.fold_scores) != (None in old.fold_scores),
+    }
+    return next((reason for reason, apart in reasons.items() if apart), "")
+
+
 def compare(metric: Metric, new: Run, old: Run, *, rows: Rows | None = None, seeds: float = 0.0) -> Verdict | None:
-    """`new` against `old`; None where metric or folds differ, or are too few.
+    """`new` against `old`; None where they do not compare, see `why_apart`, or have one fold in common and no rows.
 
     Args:
         metric: of both.
@@ -54,18 +77,14 @@ def compare(metric: Metric, new: Run, old: Run, *, rows: Rows | None = None, see
         rows: see `rows_of`; without it, folds alone say how sure the gain is.
         seeds: the variance of the gain that other seeds would make, see `kgl.evidence`.
     """
-    sides = [(run.metric, run.identity.get("folds"), len(run.fold_scores)) for run in (new, old)]
-    if sides[0] != sides[1]:
+    gains = [] if why_apart(new, old) else [metric.gain(a, b) for a, b in scores_of_both(new, old)]
+    if len(gains) < (2 if rows is None else 1):
         return None
-    pairs = [(a, b) for a, b in zip(new.fold_scores, old.fold_scores, strict=True) if a is not None and b is not None]
-    if len(pairs) < 2:
-        return None
-    gains = [metric.gain(a, b) for a, b in pairs]
     gain, (error, p) = math.fsum(gains) / len(gains), judge(gains, rows=rows.error if rows else None, seeds=seeds)
     word = "noise" if p > RISK else "better" if gain > 0 else "worse"
     word = "rosy" if new.is_rosy and not old.is_rosy else word
-    same_data = new.identity.get("data") == old.identity.get("data")
-    return Verdict(word, gain, error, p, rows.count if rows else 0, same_data)
+    data = [run.identity.get("data") for run in (new, old)]
+    return Verdict(word, gain, error, p, rows.count if rows else 0, data[0] == data[1])
 
 
 def judge(gains: Sequence[float], *, rows: float | None = None, seeds: float = 0.0) -> tuple[float, float]:
@@ -74,24 +93,22 @@ def judge(gains: Sequence[float], *, rows: float | None = None, seeds: float = 0
     Three things may have made a gain: which rows there are, which rows each model was trained on, and its seed. The
     variance is what the rows say, widened (SHARED), or that of rows and seeds where it is larger; and what the folds
     say where that is plainly larger still (PLAIN). Few folds know little of their variance: the more of it they alone
-    show, the fewer the degrees of freedom.
+    show, the fewer the degrees of freedom. A single fold says nothing of it: there rows and seeds decide alone.
 
     Args:
-        gains: one a fold, two or more.
+        gains: one a fold, two or more; of a single fold, `rows` is needed.
         rows: the standard error of the mean if only the rows were drawn anew; None where they are not at hand: the
             corrected t-test (Nadeau and Bengio, Inference for the Generalization Error, 2003) then.
         seeds: the variance of the mean that other seeds would make.
     """
     n = len(gains)
-    gain, folds, df = math.fsum(gains) / n, float(np.var(gains, ddof=1)) / n, float(n - 1)
+    gain, folds, df = math.fsum(gains) / n, float(np.var(gains, ddof=1)) / n if n > 1 else 0.0, float(n - 1)
     if rows is None:
         variance = max(folds * (1 + n / (n - 1)), seeds)
     else:
         variance = max(SHARED * rows**2, rows**2 + seeds)
-        if folds > PLAIN * variance:
-            variance, df = folds, min(df * folds / (folds - rows**2), MOST_DF)
-        else:
-            df = MOST_DF
+        wider = folds > PLAIN * variance
+        variance, df = (folds, min(df * folds / (folds - rows**2), MOST_DF)) if wider else (variance, MOST_DF)
     error = math.sqrt(variance)
     return error, chance(gain / error, int(df)) / 2 if error else float(gain == 0)
 
@@ -132,7 +149,8 @@ def draw_scores(score: Scorer, fold_of: Array, groups: Array) -> Array:
 
 def rows_of(new: Array, old: Array) -> Rows | None:
     """What the same draws say of two runs; None where no fold has a score."""
-    variances = [float(np.nanvar(gains)) for gains in new[:, 1:] - old[:, 1:] if np.isfinite(gains).any()]
-    if not variances:
+    shared = np.isfinite(new[:, 1:] - old[:, 1:]).any(axis=1)
+    if not shared.any():
         return None
-    return Rows(int(np.minimum(new[:, 0], old[:, 0]).sum()), math.sqrt(math.fsum(variances)) / len(variances))
+    variances = np.nanvar((new - old)[shared, 1:], axis=1)
+    return Rows(int(np.minimum(new, old)[shared, 0].sum()), math.sqrt(math.fsum(variances)) / len(variances))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgl.metrics import get_metric
 from kgl.runs import Run
-from kgl.verdicts import Verdict
+from kgl.verdicts import Verdict, scores_of_both, why_apart
 
 if TYPE_CHECKING:  # the board imports no pandas
     from numpy.typing import NDArray
@@ -30,8 +30,7 @@ def rule_in_words(target: "Target", rule: "NDArray[Any] | None") -> str:
         return "labels are the likeliest ones; no other rule was better on folds that it had not seen"
     numbers, more = [f"{number:.3g}" for number in rule], " ..." if len(rule) > 12 else ""
     if target.task in ("multiclass", "multilabel"):
-        names = target.labels or target.names
-        numbers = [f"{name} {number}" for name, number in zip(names, numbers, strict=True)]
+        numbers = [f"{name} {number}" for name, number in zip(target.labels or target.names, numbers, strict=True)]
     what = {"multiclass": "labels by probability times", "ordinal": "labels cut at"}.get(
         target.task, f"label {target.labels[1]} above" if target.labels else "labels above"
     )
@@ -39,8 +38,10 @@ def rule_in_words(target: "Target", rule: "NDArray[Any] | None") -> str:
 
 
 def cv(run: Run) -> str:
-    """The score over folds and its standard deviation over them."""
-    return show(run.cv_score) + (f" ± {show(run.cv_std)}" if run.cv_std is not None else "")
+    """The score over folds and its standard deviation over them; of a partial run also how many folds it has."""
+    known = sum(score is not None for score in run.fold_scores)
+    part = f", {known} of {len(run.fold_scores)} folds" if run.status == "partial" else ""
+    return show(run.cv_score) + (f" ± {show(run.cv_std)}" if run.cv_std is not None else "") + part
 
 
 def took(seconds: float) -> str:
@@ -53,17 +54,14 @@ def took(seconds: float) -> str:
 def verdict_in_words(verdict: Verdict | None, new: Run, old: Run) -> str:
     """Such as `better: +0.00310 ± 0.00110 in accuracy (paired, 21,360 rows, p 0.003), 4 of 5 folds`."""
     if verdict is None:
-        return "not compared: other folds, another metric, or too few folds in common"
-    metric = get_metric(new.metric)
-    pairs = [(a, b) for a, b in zip(new.fold_scores, old.fold_scores, strict=True) if a is not None and b is not None]
+        return f"not compared: {why_apart(new, old) or 'they share one fold, and its rows are not on this machine'}"
+    metric, pairs = get_metric(new.metric), scores_of_both(new, old)
     won = sum(metric.gain(a, b) > 0 for a, b in pairs)
     how = f"paired, {verdict.rows:,} rows" if verdict.rows else "by fold scores alone"
-    how += ", on other data" * (not verdict.same_data)
-    less = "" if metric.greater_is_better else ", + is less"
-    return (
-        f"{verdict.word}: {verdict.gain:+.5f} ± {verdict.error:.5f} in {new.metric} "
-        f"({how}, {luck(verdict.p)}{less}), {won} of {len(pairs)} folds"
-    )
+    how += f"{', on other data' * (not verdict.same_data)}, {luck(verdict.p)}"
+    how += ", + is less" * (not metric.greater_is_better)
+    gain = f"{verdict.gain:+.5f} ± {verdict.error:.5f} in {new.metric}"
+    return f"{verdict.word}: {gain} ({how}), {won} of {len(pairs)} folds"
 
 
 def summary(run: Run) -> str:
@@ -74,7 +72,6 @@ def summary(run: Run) -> str:
         alone = "" if run.blend["taken"] else "; no blend is better by more than luck"
         rosy = f"nested; on the rows of its weights {show(run.blend['rosy_score'])}"
         return f"{run.run:<22} CV {cv(run)}   {rosy}   {parts}{alone}"
-    if run.status == "partial":
-        known = [score for score in run.fold_scores if score is not None]
-        return f"{run.run:<22} partial: {', '.join(map(show, known))} on {len(known)} of its folds"
+    if run.config.get("quick"):
+        return f"{run.run:<22} quick: {', '.join(map(show, run.fold_scores))}"
     return f"{run.run:<22} CV {cv(run)}   {run.seconds:.1f} s"

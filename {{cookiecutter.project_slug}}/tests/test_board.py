@@ -127,7 +127,7 @@ def test_the_command_shows_it_all(tiny: Tiny) -> None:
     assert lines[1].startswith("1  good-001") and lines[1].endswith("my idea") and "best" in lines[1]
     assert "worse~" in lines[2] and "0.0" in lines[2]
     assert lines[3].startswith("~: by fold scores alone")
-    assert lines[4] == "1 runs of other folds or of another metric than accuracy are left out."
+    assert lines[4] == "1 runs of other folds or not scored by accuracy as it is now are left out."
     assert "worse~ -0.50000 p < .001" in tiny.kgl("board", "--wide").out
     ranked = json.loads(tiny.kgl("board", "--json").out)
     assert [one["run"] for one in ranked] == ["good-001", "poor-001"] and ranked[1]["against_best"]["word"] == "worse"
@@ -141,7 +141,7 @@ def test_one_run_in_full_and_two_side_by_side(tiny: Tiny) -> None:
     assert one.startswith("run             a-001: tabular, complete\n") and "0.80000  0.90000  0.70000" in one
     two = tiny.kgl("board", "b-001", "a-001").out
     assert "changed: params.C 1.0 -> 0.5" in two and "changed: params.tol=1" in two and "changed: drop +x" in two
-    assert two.startswith("not compared: other folds, another metric, or too few folds in common")
+    assert two.startswith("not compared: they are of other folds\n")
     assert two.splitlines()[-1].split() == ["2", "-", "0.70000"]  # the fold that one of them lacks
     assert [r["run"] for r in json.loads(tiny.kgl("board", "b-001", "a-001", "--json").out)] == ["b-001", "a-001"]
     assert tiny.kgl("board", "a-001", "b-001", "a-001").status == 2

@@ -35,7 +35,7 @@ def read(tiny: Tiny, run: str) -> dict[str, Any]:
 def test_some_folds_are_a_partial_run_that_the_full_command_completes(tiny: Tiny) -> None:
     first = tiny.kgl("train", "logistic", "folds=1")
     assert (first.status, first.name) == (0, "logistic-001")
-    assert first.out.startswith("logistic-001           partial: ")
+    assert first.out.startswith("logistic-001           CV 0.") and ", 1 of 3 folds" in first.out
     run = read(tiny, "logistic-001")
     assert run["status"] == "partial" and [score is None for score in run["fold_scores"]] == [True, False, True]
     assert run["cv_score"] == run["fold_scores"][1] and run["cv_std"] is None

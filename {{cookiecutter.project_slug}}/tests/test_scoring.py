@@ -1,10 +1,12 @@
 """One way from predictions to what a metric takes, for every task."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from kgl.errors import KglError
-from kgl.metrics import get_metric
+from kgl.metrics import Metric, get_metric
 from kgl.scoring import check_metric, decide, label_values, loss, score, truth_labels
 from kgl.target import Target
 
@@ -85,3 +87,16 @@ def test_a_metric_that_cannot_score_the_task_is_refused(metric: str, target: Tar
     check_metric(get_metric("f1"), BINARY)
     check_metric(get_metric("mean_f1"), TWO_LABELS)
     check_metric(get_metric("rmse"), GRADES)
+
+
+@pytest.mark.parametrize(("loss", "other", "targets"), [("mae", "mean_mae", "xyz"), ("mean_mae", "mae", "x")])
+def test_a_loss_of_ones_own_metric_that_does_not_fit_the_columns_is_refused(
+    loss: str, other: str, targets: str
+) -> None:
+    target = Target("regression", tuple(targets))
+    mine = Metric(lambda y, p: float(abs(y - p).mean()), False, "values", loss, "contest:mine")
+    with pytest.raises(
+        KglError, match=f'loss "{loss}" of contest:mine does not score .*: write "{other}" in its place'
+    ):
+        check_metric(mine, target)
+    check_metric(replace(mine, loss=other), target)

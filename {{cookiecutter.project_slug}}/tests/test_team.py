@@ -55,7 +55,7 @@ def test_a_folder_becomes_a_run_that_board_blend_and_submit_take(tiny: Tiny, mat
     assert run["cv_score"] == theirs["cv_score"] and run["fold_scores"] == theirs["fold_scores"]
     assert run["note"].startswith("from logistic-001") and run["identity"]["folds"] == theirs["identity"]["folds"]
     hashes = {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in mate.glob("*.parquet")}
-    assert run["config"]["sha256"] == hashes
+    assert run["config"]["sha256"] == hashes and "is one in logs?" not in done.err
     for part in ("oof", "test"):
         ours, sent = (pd.read_parquet(folder / f"{part}.parquet") for folder in (tiny.root / "runs/anna-001", mate))
         pd.testing.assert_frame_equal(ours, sent, check_exact=True)
@@ -159,6 +159,7 @@ def test_a_regression_needs_numbers_alone(tiny: Tiny) -> None:
     tiny.write("mate/test.csv", tiny.frame("test.csv")[["id"]].assign(label=7).to_csv(index=False))
     done = tiny.kgl("import", "mate/oof.csv", "mate/test.csv")
     assert done.status == 0, done.err
+    assert "test.csv has a median of 7.00000, oof.csv lies from -3.50000 to -3.50000: is one in logs?" in done.err
     assert set(pd.read_csv(tiny.root / "runs" / done.name / "submission.csv")["label"]) == {7.0}
 
 

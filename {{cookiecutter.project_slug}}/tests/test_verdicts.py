@@ -52,7 +52,7 @@ def found_better(world: World, *, folds: int, of_folds: float, standard_errors: 
 
 
 @pytest.mark.parametrize("world", [steady, heavy, right_or_wrong])
-@pytest.mark.parametrize(("folds", "of_folds"), [(5, 0.0), (5, 1.0), (5, 20.0), (10, 1.0)])
+@pytest.mark.parametrize(("folds", "of_folds"), [(1, 0.0), (1, 0.5), (5, 0.0), (5, 1.0), (5, 20.0), (10, 1.0)])
 def test_luck_is_called_better_once_in_twenty_at_most(world: World, folds: int, of_folds: float) -> None:
     assert found_better(world, folds=folds, of_folds=of_folds, standard_errors=0) <= RISK + 0.012  # of the simulation
 
@@ -154,8 +154,9 @@ def test_many_rows_are_drawn_from_a_part_of_them_with_the_error_of_all() -> None
 
 def test_an_undefined_score_does_not_count() -> None:
     draws = np.array([[10, np.nan, np.nan], [10, 0.5, 0.7]])
-    found = rows_of(draws, np.zeros((2, 3)))
+    found = rows_of(draws, np.array([[10, 0.0, 0.0]] * 2))
     assert found is not None and found.error == pytest.approx(0.1)
+    assert found.count == 10  # nor do the rows of its fold
     assert rows_of(draws[:1], np.zeros((1, 3))) is None
 
 

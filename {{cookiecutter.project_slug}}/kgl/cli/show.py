@@ -22,34 +22,38 @@ def show_board(board: Board, metric: str, *, wide: bool) -> None:
         header[3:3] = ["error", "out of fold"]
         header[-2:-2] = ["private"]
     rows = [_cells(place, line, wide) for place, line in enumerate(board.lines, 1)]
-    for run in board.unranked:
-        on = f"goes on with: {run.command}" if run.status == "stopped" and run.command else run.note
-        rows.append(["", run.run, run.status, *[""] * (len(header) - 4), on])
+    rows += [_cells(0, line, wide) for line in board.others]
     print_table(header, rows)
-    verdicts = [verdict for line in board.lines for verdict in (line.against_best, line.against_parent) if verdict]
+    verdicts = [v for line in (*board.lines, *board.others) for v in (line.against_best, line.against_parent) if v]
     if any(not verdict.rows for verdict in verdicts):
         click.echo("~: by fold scores alone, which see less; rows follow where predictions are here: kgl board again")
     if not all(verdict.same_data for verdict in verdicts):
         click.echo("*: the data have changed between the two (files, or load() of contest.py); train both on the same")
     if any(line.run.is_rosy for line in board.lines):
         click.echo("rosy: the labels of a fold chose the epoch for it (choose=fold); honest runs stand first.")
+    if any(line.run.lacks for line in board.lines):
+        click.echo("fewer rows: train lacked some of data/folds.parquet; mend load(), or kgl folds --force if meant so")
     if board.failed:
         names = [run.run for run in board.failed]
         click.echo(f"failed: {', '.join(names)}; why: log.txt in their folders in runs/; delete these when done with")
     if board.left_out:
-        click.echo(f"{board.left_out} runs of other folds or of another metric than {metric} are left out.")
+        click.echo(f"{board.left_out} runs of other folds or not scored by {metric} as it is now are left out.")
     following = "Next: uv run kgl submit, or change an experiment and train it"
     click.echo(following if board.lines else "No complete run yet: uv run kgl baseline")
 
 
 def _cells(place: int, line: Line, wide: bool) -> list[str]:
+    """Of a ranked run, or of one that is not: its place is 0."""
     run = line.run
     spread = f" ± {run.cv_std:.{5 if wide else 4}f}" if run.cv_std is not None else ""
-    cells = [str(place), run.run, show(run.cv_score) + spread]
+    part = "quick" if run.config.get("quick") else cv(run) if run.status == "partial" else run.status
+    cells = [str(place), run.run, show(run.cv_score) + spread] if place else ["", run.run, part]
     cells += [show(run.standard_error), show(run.oof_score)] if wide else []
-    cells += ["best" if place == 1 else _word(line.against_best, wide), _word(line.against_parent, wide), line.public]
+    against_best = "best" if place == 1 else _word(line.against_best, wide) or "fewer rows" * (run.lacks > 0)
+    cells += [against_best, _word(line.against_parent, wide), line.public]
     said = "; ".join(filter(None, (run.note, line.changed))) if wide else run.note or line.changed
-    return [*cells, *([line.private] if wide else []), took(run.seconds), said]
+    said = f"goes on with: {run.command}" if run.status == "stopped" and run.command else said
+    return [*cells, *([line.private] if wide else []), took(run.seconds) * (run.seconds > 0 or place > 0), said]
 
 
 def _word(verdict: Verdict | None, wide: bool) -> str:
@@ -71,10 +75,9 @@ def show_run(workspace: Workspace, run: Run) -> None:
     lines.append(("folds", "  ".join(map(show, run.fold_scores))))
     if (noise := evidence.noise.get(run.experiment)) is not None:
         lines.append(("seeds", f"{run.seeds}; another seed moves a fold's score by {show(noise**0.5)}"))
-    if parent and run.fold_scores:
+    if parent:
         verdict = verdict_in_words(evidence.verdict(run, parent), run, parent)
         lines.append(("against parent", f"{parent.run}: {verdict}"))
-    if parent:
         lines += [("changed", change) for change in ([] if run.blend else all_changes(workspace, run, parent))]
     if run.blend:
         lines += [("made of", members_of(run)), *(("worth", line) for line in worth_in_words(run))]
@@ -82,8 +85,7 @@ def show_run(workspace: Workspace, run: Run) -> None:
         lines.append(("decides", rule_in_words(evidence.truth.target, side.rule)))
     public, private = leaderboard(workspace, notice).get(run.run, ("", ""))
     lines.append(("leaderboard", f"public {public}" + (f", private {private}" if private else "") if public else ""))
-    memory = f", {run.peak_memory_mb:,.0f} MB" if run.peak_memory_mb else ""
-    lines.append(("needs", took(run.seconds) + memory))
+    lines.append(("needs", took(run.seconds) + (f", {run.peak_memory_mb:,.0f} MB" if run.peak_memory_mb else "")))
     lines += [(f"  {name:<20}", f"  {value}") for name, _, value in differences({}, run.config)]
     lines += [("made by", run.command), ("started", run.started)]
     lines.append(("git", run.git.get("commit", "")[:12] + " and changes" * bool(run.git.get("dirty"))))
