@@ -70,9 +70,9 @@ def find_parent(workspace: Workspace, run: Run, source: str) -> str:
     """
     import difflib
 
-    kind = (run.kind, run.metric, run.identity.get("folds"))
+    kind = (run.kind, run.scored_by, run.identity.get("folds"))
     scored = [r for r in list_runs(workspace) if r.run != run.run and r.cv_score is not None]
-    earlier = [r for r in scored if (r.kind, r.metric, r.identity.get("folds")) == kind]
+    earlier = [r for r in scored if (r.kind, r.scored_by, r.identity.get("folds")) == kind]
     same = [r for r in earlier if r.experiment == run.experiment]
     if same:
         return min(reversed(same), key=partial(_distance, run)).run

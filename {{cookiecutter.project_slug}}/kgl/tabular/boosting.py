@@ -13,7 +13,6 @@ from kgl.errors import KglError, usage
 from kgl.paths import write_text
 
 Rows = tuple[Array, Array | None, Array | None]  # X with gaps as NaN and levels as codes, y, weights
-MANY_ROWS = 100_000
 
 
 class Boosted(ABC):
@@ -156,8 +155,7 @@ class LightGBM(Boosted):
         import lightgbm
 
         X, y, weight = rows
-        # which way of counting is faster depends on the rows; LightGBM would time both, and choose otherwise each run
-        self.params["force_row_wise" if len(X) > MANY_ROWS else "force_col_wise"] = True
+        self.params["force_col_wise"] = True  # LightGBM would time both ways of counting, and choose otherwise each run
         if self.classes > 2:
             self.params["num_class"] = self.classes
         train = lightgbm.Dataset(X, label=y, weight=weight, categorical_feature=categorical, params=self.params)
