@@ -79,11 +79,11 @@ def check_value(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def _check_choice(choices: tuple[str, ...], value: Any, where: str) -> Any:
+def _check_choice(choices: tuple[Any, ...], value: Any, where: str) -> Any:
     if value in choices:
         return value
-    listed = ", ".join(str(c) for c in choices if c)
-    raise usage(f"{where}: got {value!r}, allowed: {listed}.{nearest(str(value), [c for c in choices if c])}")
+    words = [str(c) for c in choices if c]
+    raise usage(f"{where}: got {value!r}, allowed: {', '.join(words)}.{nearest(str(value), words)}")
 
 
 def _first_fitting(hint: Any, value: Any, where: str, read: Callable[[Any, Any, str], Any]) -> Any:
@@ -108,7 +108,7 @@ def describe(hint: Any) -> str:
 def from_text(hint: Any, text: str, where: str) -> Any:
     """A value typed on the command line (`0.05`, `0,1,2`, `true`, `none`) as the annotation wants it."""
     if hint is str or get_origin(hint) is Literal:
-        return check_value(hint, text, where)
+        return check_value(hint, {str(c): c for c in get_args(hint)}.get(text, text), where)
     if get_origin(hint) in UNIONS:
         return _first_fitting(hint, text, where, from_text)
     if get_origin(hint) is tuple:

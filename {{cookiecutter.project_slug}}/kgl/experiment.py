@@ -238,5 +238,6 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
-    params = value.get_params(deep=False) if hasattr(value, "get_params") else getattr(value, "__dict__", {})
-    return {"class": plain(type(value)), **{key: plain(item) for key, item in sorted(params.items())}}
+    # torchvision's transforms have another get_params, and empty fields of torch's that come and go with its version
+    params = plain(value.get_params(deep=False) if hasattr(value, "set_params") else getattr(value, "__dict__", {}))
+    return {"class": plain(type(value)), **{key: params[key] for key in sorted(params) if params[key] or key[0] != "_"}}

@@ -65,6 +65,7 @@ def test_a_wrong_key_or_value_is_refused_with_place_and_right_one(values: dict[s
         (str, "0001", "0001"),
         (str, "true", "true"),
         (Literal["", "a"], "a", "a"),
+        (Literal[1, 3], "1", 1),
         (tuple[int, ...], "0,1,2", (0, 1, 2)),
         (tuple[int, ...], "7", (7,)),
         (tuple[int, ...], "", ()),
@@ -95,6 +96,7 @@ def test_text_of_the_command_line_becomes_what_the_annotation_says(hint: Any, te
         (Callable[[int], int] | None, "f", "key: expected a function or none, got 'f'."),
         (Mapping[str, int], "f", "key: expected a table of keys, got 'f'."),
         (Literal["a", "b"], "c", "key: got 'c', allowed: a, b."),
+        (Literal[1, 3], "2", "key: got '2', allowed: 1, 3."),
     ],
 )
 def test_text_that_cannot_be_is_refused(hint: Any, text: str, sentence: str) -> None:

@@ -14,6 +14,9 @@ from kgl.target import Target
 if TYPE_CHECKING:
     from kgl.image.transforms import Augment
 
+LOWEST = {"image_size": 8, "epochs": 1, "batch_size": 2, "accumulate": 1, "learning_rate": 1e-9, "head_scale": 1e-9}
+HIGHEST = {"layer_decay": 1, "label_smoothing": 0.99, "ema": 0.99999}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Vision(Experiment):
@@ -28,7 +31,7 @@ class Vision(Experiment):
         image_size: pixels of each side. Larger sees more and takes longer, by the square.
         resize: "squash" changes the proportions of a picture, "crop" cuts, "pad" adds black.
         in_chans: 3 colours, or 1 for grey.
-        augment: how much each picture is changed each time it is seen: none, light, medium or strong.
+        augment: how much each picture is changed each time it is seen, besides mirrored: none, light, medium or strong.
         mirror: which mirror images show the same thing; trained on, and averaged in predictions.
         transform: a change of your own, after those: a function of a uint8 tensor (channels, height, width).
         mixup, cutmix: how strongly two pictures are blended, or one is pasted into another; 0 for not at all.
@@ -89,16 +92,20 @@ class Vision(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("image_size", 8), ("epochs", 1), ("batch_size", 2), ("accumulate", 1)):
-            if getattr(self, name) < least:
-                raise usage(f"Vision: {name}: expected {least} or more, got {getattr(self, name)}.")
+        for name, value in vars(self).items():
+            lowest = LOWEST.get(name, 0)
+            if isinstance(value, int | float) and not lowest <= value <= HIGHEST.get(name, value):
+                ends = f"{lowest} to {HIGHEST[name]}" if name in HIGHEST else f"{lowest} or more"
+                raise usage(f"Vision: {name}: expected {ends}, got {value}.")
 
     def check(self, target: Target, loss: str) -> None:
-        """Refuse a model or an optimizer that timm does not have."""
+        """Refuse a model or an optimizer that timm does not have, and balanced classes where there are none."""
         from torch import nn
 
         from kgl.image.network import build_optimizer, check_network
 
+        if self.balanced and not target.one_label:
+            raise usage(f"balanced: expected a target of one class a row, this task is {target.task}; leave it out.")
         check_network(self.model, self.params)
         build_optimizer(self.optimizer, nn.Linear(1, 1), self.learning_rate)
 

@@ -10,11 +10,12 @@ import timm
 import timm.optim
 import torch
 from timm.data.config import resolve_model_data_config
+from timm.layers.patch_embed import PatchEmbed
 from torch import nn
 from torch.optim import Optimizer
 
 from kgl.config import nearest
-from kgl.errors import usage
+from kgl.errors import reason, usage
 from kgl.image.predictor import create_module
 from kgl.image.weights import PRETRAINED, RANDOM, config_beside, find_weights, greet_hub, origin_of, plain_errors
 
@@ -83,7 +84,8 @@ def build_network(
         seed: of all weights that are drawn.
 
     Raises:
-        KglError: an argument that the model does not take (2); weights that are not here and cannot be fetched (1).
+        KglError: an argument that the model does not take, a size of which it would lose a part (2); weights that are
+            not here and cannot be fetched (1).
     """
     if not isinstance(model, str):
         return _own_network(model, {"num_classes": outputs, "in_chans": in_chans, **(params or {})}, weights, seed)
@@ -103,6 +105,7 @@ def build_network(
         if file is not None:
             torch.manual_seed(keyed(seed))
             _check_loaded(module, timm.create_model(**arguments, pretrained=False))
+    _check_patches(module, model, image_size)
     data = resolve_model_data_config(module)  # type: ignore[no-untyped-call]
     mean, std = _for_channels(data["mean"], in_chans), _for_channels(data["std"], in_chans)
     return Network(module, arguments, mean, std, origin_of(module, weights, file))
@@ -118,6 +121,15 @@ def _own_network(model: Callable[..., Any], settings: dict[str, Any], weights: s
         module = create_module({"model_name": place, **settings})
     half = (0.5,) * int(settings["in_chans"])
     return Network(module, {"model_name": place, **settings}, half, half, origin_of(module, weights, None))
+
+
+def _check_patches(module: nn.Module, model: str, image_size: int) -> None:
+    """Refuse a size of which a transformer, which cuts a picture into patches, would leave out the rest."""
+    patches = getattr(module, "patch_embed", None)
+    if isinstance(patches, PatchEmbed) and not patches.dynamic_img_pad and image_size % patches.patch_size[0]:
+        lower = max(image_size // patches.patch_size[0], 1) * patches.patch_size[0]
+        raise usage(f"image_size: {model} cuts pictures into patches of {patches.patch_size[0]} pixels and would lose "
+                    f"the rest of {image_size}; use {lower} or {lower + patches.patch_size[0]}.")  # fmt: skip
 
 
 def _check_loaded(module: nn.Module, fresh: nn.Module) -> None:
@@ -142,12 +154,12 @@ def build_optimizer(name: str, groups: Any, learning_rate: float) -> Optimizer:
     """An optimizer of timm.
 
     Raises:
-        KglError: timm has none of that name (status 2).
+        KglError: timm has none of that name, or it needs what is not here (status 2).
     """
     try:
         optimizer: Optimizer = optim.create_optimizer_v2(groups, opt=name, lr=learning_rate)
-    except (AssertionError, ValueError, KeyError):
-        raise usage(f"optimizer: timm has no '{name}'; use adamw, sgd, lion or another name of timm.optim.") from None
+    except (AssertionError, ValueError, KeyError) as error:
+        raise usage(f"optimizer: timm cannot make '{name}' ({reason(error)}); use adamw, sgd or lion.") from None
     for group in optimizer.param_groups:
         if "fused" in group and group["params"][0].is_cpu:
             group["fused"] = True  # once through memory, not ten times: a tenth less for a step of a small network

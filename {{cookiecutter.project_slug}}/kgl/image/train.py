@@ -128,7 +128,8 @@ class Training:
         That is the one of the last epoch, its moving average if there is one, or the best by `Lesson.choose`.
 
         Raises:
-            KglError: the loss is no longer a number, or memory is too small for two pictures.
+            KglError: outputs are of another shape than the target, the loss is no longer a number, or memory is too
+                small for two pictures.
         """
         self._resume()
         torch.set_num_threads(self.progress.threads)
@@ -201,8 +202,11 @@ class Training:
         if self.mixes and len(x) > 1:
             x, y = self.mixes[int(torch.randint(len(self.mixes), ()))](x, y)
         with self._autocast():
-            outputs = self.forward(x).float()
-        smoothing = self.recipe.label_smoothing
+            outputs = self.forward(x)
+        got = tuple(outputs.shape) if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
+        if got != y.shape:
+            raise KglError(f"{self.spec.arguments['model_name']} gave {got}, expected {tuple(y.shape)}.")
+        outputs, smoothing = outputs.float(), self.recipe.label_smoothing
         if self.spec.task in CLASSES:
             return F.cross_entropy(outputs, y, weight=self.class_weight, label_smoothing=smoothing)
         if self.spec.task == "multilabel":

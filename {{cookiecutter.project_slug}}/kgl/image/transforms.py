@@ -27,9 +27,10 @@ class Augment:
     """How training pictures are changed.
 
     Args:
-        level: none; light (shift, flip); medium (random crop and proportions, flip, brightness and contrast); strong
-            (smaller crops, flip, one of ten operations of random strength as in TrivialAugment, an erased rectangle).
-        horizontal_flip, vertical_flip: whether a mirrored picture shows the same thing; digits and text do not.
+        level: none; light (shift); medium (random crop and proportions, brightness and contrast); strong (smaller
+            crops, one of ten operations of random strength as in TrivialAugment, an erased rectangle).
+        horizontal_flip, vertical_flip: whether half of the pictures are mirrored, at each level; digits and text show
+            another thing then.
         own: one's own function or torchvision transform, uint8 (channels, height, width) in and out, after the level.
             It may draw with torch, numpy or random, which are seeded for each picture.
     """
@@ -48,9 +49,8 @@ def draw(rows: int, *, seed: int, epoch: int) -> NDArray[np.float32]:
 def augment_picture(picture: Pixels, augment: Augment, numbers: NDArray[np.float32]) -> Pixels:
     """One picture changed, at its size; level light is done by `augment_lightly`."""
     flip, upright, top, left, area, shape, which, strength, erase, *place = numbers[: DRAWS - 1].tolist()
-    if augment.level == "none":
-        return picture
-    picture = _random_crop(picture, top, left, area, shape, SMALLEST[augment.level])
+    if augment.level in SMALLEST:
+        picture = _random_crop(picture, top, left, area, shape, SMALLEST[augment.level])
     if augment.horizontal_flip and flip < 0.5:
         picture = mirror(picture, 1)
     if augment.vertical_flip and upright < 0.5:
@@ -68,7 +68,7 @@ def apply_own(batch: torch.Tensor, own: Own, numbers: NDArray[np.float32]) -> No
     """Change each picture of a batch by the user's function, in place; the caller's random states stay as they are.
 
     Raises:
-        KglError: it gives something else than uint8 of the same shape.
+        KglError: it gives something else than a uint8 tensor of the same shape.
     """
     with _random_states_kept():
         for picture, number in zip(batch, numbers[:, -1], strict=True):
@@ -76,13 +76,16 @@ def apply_own(batch: torch.Tensor, own: Own, numbers: NDArray[np.float32]) -> No
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPU as well
             np.random.seed(seed)
             random.seed(seed)
-            changed = own(picture)
-            if changed.dtype != torch.uint8 or changed.shape != picture.shape:
-                raise KglError(
-                    f"augment: own: expected uint8 {tuple(picture.shape)} as it was given, got "
-                    f"{str(changed.dtype).removeprefix('torch.')} {tuple(changed.shape)}."
-                )
+            changed: object = own(picture)
+            expected, got = _type_and_shape(picture), _type_and_shape(changed)
+            if not isinstance(changed, torch.Tensor) or got != expected:
+                raise KglError(f"transform: it returned {got}, expected {expected} as it was given.")
             picture.copy_(changed)
+
+
+def _type_and_shape(value: object) -> str:
+    shape = f"{value.dtype} tensor {tuple(value.shape)}" if isinstance(value, torch.Tensor) else ""
+    return f"a {shape or type(value).__name__}"
 
 
 @contextmanager

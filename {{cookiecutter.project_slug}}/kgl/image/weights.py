@@ -108,7 +108,8 @@ def plain_errors(model: str, file: Path | None) -> Iterator[None]:
     try:
         yield
     except TypeError as error:
-        raise usage(f"params: {model} does not take them: {error}.") from error
+        verdict = "does not take them" if "unexpected keyword" in str(error) else "cannot be made with them"
+        raise usage(f"params: {model} {verdict}: {error}.") from error
     except RuntimeError as error:
         if file is None and "No pretrained weights" not in str(error) and not _is_network_error(error):
             raise

@@ -75,7 +75,14 @@ class SklearnModel:
     def _shares(self, X: Any) -> Array:
         """Probabilities; of an estimator without them, decisions squashed; without those, the predicted label."""
         if hasattr(self.estimator, "predict_proba"):
-            return np.asarray(self.estimator.predict_proba(X))
+            found = np.asarray(self.estimator.predict_proba(X))
+            expected = X.shape[0], len(getattr(self.estimator, "classes_", self.seen))
+            fits = found.shape == expected and np.allclose(found.sum(axis=1), 1, rtol=0, atol=1e-3)
+            if fits and (found > -1e-6).all():
+                return found
+            gave = f"predict_proba of {type(self.estimator).__name__} gave {found.shape}"
+            ends = f"{gave} from {found.min():g} to {found.max():g}"
+            raise KglError(f"{ends}; expected {expected} from 0 to 1, each row with a sum of 1.")
         if hasattr(self.estimator, "decision_function"):
             from scipy.special import expit, softmax
 

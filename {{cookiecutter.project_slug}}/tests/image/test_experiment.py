@@ -6,13 +6,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from torchvision.transforms import v2
 
 from kgl.errors import USAGE, KglError
+from kgl.experiment import config_of
 from kgl.image import Vision
+from kgl.target import Target
 from tests.conftest import Tiny
 from tests.image.painted import painted
 
@@ -140,6 +144,7 @@ def test_quick_trains_one_epoch(made: Tiny) -> None:
         ("model=resnet81", "Did you mean 'resnet"),
         ("augment=lots", "allowed: none, light, medium, strong"),
         ("epochs=0", "epochs: expected 1 or more"),
+        ("in_chans=2", "in_chans: got '2', allowed: 1, 3."),
     ],
 )
 def test_a_wrong_setting_is_refused_with_the_right_one(made: Tiny, change: str, sentence: str) -> None:
@@ -147,9 +152,38 @@ def test_a_wrong_setting_is_refused_with_the_right_one(made: Tiny, change: str, 
     assert result.status == USAGE and sentence in result.err
 
 
-def test_a_batch_of_one_is_refused() -> None:
-    with pytest.raises(KglError, match="batch_size: expected 2 or more"):
-        Vision(batch_size=1)
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("batch_size", 1, "2 or more"),
+        ("learning_rate", -1, "1e-09 or more"),
+        ("head_scale", 0, "1e-09 or more"),
+        ("label_smoothing", -1, "0 to 0.99"),
+        ("ema", 2, "0 to 0.99999"),
+        ("layer_decay", 2, "0 to 1"),
+        ("weight_decay", float("nan"), "0 or more"),
+        *((name, -1, "0 or more") for name in ("mixup", "cutmix", "weight_decay", "warmup_epochs", "frozen_epochs")),
+        *((name, -1, "0 or more") for name in ("clip", "minutes", "threads")),
+    ],
+)
+def test_a_number_out_of_range_is_refused(name: str, value: Any, expected: str) -> None:
+    with pytest.raises(KglError, match=f"Vision: {name}: expected {expected}, got {value}"):
+        Vision(**{name: value})
+
+
+def test_balanced_is_refused_where_rows_have_no_class() -> None:
+    with pytest.raises(KglError, match="balanced: expected a target of one class a row, this task is regression"):
+        Vision(balanced=True).check(Target("regression", ("price",)), "rmse")
+    Vision(balanced=True).check(Target("binary", ("kind",), ("a", "b")), "logloss")
+
+
+def test_torchvisions_transforms_are_told_by_their_settings() -> None:
+    def transform(degrees: float) -> Any:
+        return config_of(Vision(transform=v2.Compose([v2.RandomRotation(degrees), v2.Lambda(len)])))["transform"]
+
+    text = json.dumps(transform(20))
+    assert transform(20) == transform(20) != transform(10) and " at 0x" not in text and "hooks" not in text
+    assert "RandomRotation" in text and "builtins.len" in text
 
 
 def test_a_table_without_paths_is_refused(made: Tiny) -> None:

@@ -139,8 +139,27 @@ def test_wrong_models_and_parameters_are_refused_before_training(
 
 
 def test_an_optimizer_that_timm_lacks_is_refused() -> None:
-    with pytest.raises(KglError, match="timm has no 'adamv'; use adamw"):
+    with pytest.raises(KglError, match=r"timm cannot make 'adamv' .*not found in registry.*use adamw"):
         build_optimizer("adamv", torch.nn.Linear(1, 1), 0.1)
+
+
+def narrow(num_classes: int, in_chans: int, width: Any = 4) -> torch.nn.Module:
+    return torch.nn.Linear(num_classes, in_chans * (8 % width))
+
+
+def test_a_parameter_that_a_network_cannot_use_is_told_from_one_that_it_lacks() -> None:
+    for params, verdict in (({"width": "abc"}, "cannot be made with them"), ({"wdith": 4}, "does not take them")):
+        with pytest.raises(KglError, match=f"params: {__name__}:narrow {verdict}: "):
+            build_network(narrow, outputs=2, image_size=32, weights="none", params=params)
+
+
+@pytest.mark.parametrize(("size", "others"), [(50, "48 or 64"), (8, "16 or 32")])
+def test_a_size_of_which_a_transformer_would_lose_a_part_is_refused(size: int, others: str) -> None:
+    with pytest.raises(
+        KglError, match=f"patches of 16 pixels and would lose the rest of {size}; use {others}"
+    ) as caught:
+        build_network("vit_tiny_patch16_224", outputs=2, image_size=size, weights="none", params={"depth": 1})
+    assert caught.value.status == USAGE
 
 
 def test_a_parameter_that_the_model_lacks_is_refused() -> None:

@@ -301,3 +301,25 @@ def test_three_rows_one_of_each_kind_are_enough(tmp_path: Path, monkeypatch: pyt
     for name, these in (("few", rows), ("absent", absent)):
         _, test, _ = trained(few, these, experiment, name)
         assert test.shape == (3, 3) and np.allclose(test.sum(axis=1), 1)
+
+
+class Odd(torch.nn.Module):
+    """A network whose outputs are not what a target wants."""
+
+    def __init__(self, num_classes: int, in_chans: int, outputs: int = 3, way: str = "pooled") -> None:
+        super().__init__()
+        self.layer, self.way = torch.nn.Conv2d(in_chans, outputs, 16, 16), way
+
+    def forward(self, x: torch.Tensor) -> Any:
+        found = self.layer(x)
+        return (found,) if self.way == "tuple" else found if self.way == "unpooled" else found.mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("params", "gave"),
+    [({"outputs": 5}, r"\(15, 5\)"), ({"way": "unpooled"}, r"\(15, 3, 2, 2\)"), ({"way": "tuple"}, "a tuple")],
+)
+def test_outputs_of_another_shape_than_the_target_are_refused(made: Tiny, params: dict[str, Any], gave: str) -> None:
+    experiment = replace(FAST, model=Odd, params=params)
+    with pytest.raises(KglError, match=rf"test_train:Odd gave {gave}, expected \(15, 3\)\."):
+        trained(made, prepared(made, experiment), experiment, "odd")

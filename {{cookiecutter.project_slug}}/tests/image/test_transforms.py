@@ -76,7 +76,7 @@ def test_light_shifts_a_picture_and_mirrors_its_edge() -> None:
     assert shifts == {-2, -1, 0, 1, 2}
 
 
-@pytest.mark.parametrize("level", ["light", "medium", "strong"])
+@pytest.mark.parametrize("level", LEVELS)
 def test_flips_can_be_switched_off(level: Level) -> None:
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[:, 40:] = 200  # bright on the right, whatever else is done to it
@@ -139,10 +139,21 @@ def test_ones_own_function_draws_by_picture_and_leaves_the_callers_random_state_
     assert len({tuple(picture.flatten().tolist()) for picture in batch}) == 6
 
 
-@pytest.mark.parametrize("own", [lambda p: p.float(), lambda p: p[:, 1:], lambda p: p[:1]])
-def test_ones_own_function_must_keep_type_and_shape(own: Own) -> None:
-    with pytest.raises(KglError, match=r"augment: own: expected uint8 \(3, 8, 8\)"):
+@pytest.mark.parametrize(
+    ("own", "got"),
+    [
+        (lambda p: p.float(), "a torch.float32 tensor (3, 8, 8)"),
+        (lambda p: p[:, 1:], "a torch.uint8 tensor (3, 7, 8)"),
+        (lambda p: p[:1], "a torch.uint8 tensor (1, 8, 8)"),
+        (lambda p: None, "a NoneType"),
+        (lambda p: p.numpy(), "a ndarray"),
+    ],
+)
+def test_ones_own_function_must_keep_type_and_shape(own: Own, got: str) -> None:
+    with pytest.raises(KglError) as refused:
         apply_own(torch.zeros((2, 3, 8, 8), dtype=torch.uint8), own, draw(2, seed=0, epoch=0))
+    expected = f"transform: it returned {got}, expected a torch.uint8 tensor (3, 8, 8) as it was given."
+    assert refused.value.message == expected
 
 
 @pytest.mark.parametrize("channels", [1, 3])
