@@ -169,7 +169,7 @@ def _train_folds(session: Session, experiment: Experiment, run: Run, options: Op
     for task in run_tasks(run.experiment, experiment, rows, pending, workers=options.workers, cluster=options.cluster):
         scores = read_scores(task)
         seed = f" seed {task.seed}" if len(run.seeds) > 1 else ""
-        what = f"fold {task.fold}" if task.fold in session.folds.numbers else "all rows"
+        what = f"fold {task.fold}" if task.fold in session.folds.numbers else "all rows, for test"
         progress(f"{what}{seed}  {show(scores['score'])}  {scores['seconds']:.1f} s")
 
 

@@ -39,7 +39,7 @@ class Folds:
     @property
     def trained(self) -> tuple[int, ...]:
         """The folds that models are trained for: those validated, and for scheme time one after all rows."""
-        return (*self.numbers, self.numbers[-1] + 1) if self.scheme == "time" else self.numbers
+        return (*self.numbers, max(self.numbers) + 1) if self.numbers and self.scheme == "time" else self.numbers
 
     @property
     def predicting(self) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from kgl.columns import naming_columns
+from kgl.folds import Folds
 from tests.conftest import Tiny
 
 COUNTS = '''\
@@ -63,6 +64,11 @@ def test_without_the_model_of_all_rows_a_run_is_partial(timed: Tiny) -> None:
     assert "there are folds 0, 1, 2, 3" in timed.kgl("train", "counts", "folds=4").err
     assert timed.kgl("train", "counts").status == 0
     assert '"status": "complete"' in (run / "run.json").read_text()
+
+
+def test_folds_that_validate_nothing_train_nothing() -> None:
+    nothing = pd.Series([-1, -1], index=pd.Index(["a", "b"], dtype="str"))
+    assert Folds("time", nothing).trained == Folds("time", nothing).predicting == ()
 
 
 def test_a_baseline_in_time_ends_in_a_checked_submission(timed: Tiny) -> None:
